@@ -1,0 +1,35 @@
+"""Record: the base of every object that has a JSON form."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edgecifar.artifacts.files import write_text
+from edgecifar.errors import ModelError
+
+
+class Record(BaseModel):
+    """An immutable object with a JSON form, closed to keys that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def write(self, path: Path) -> None:
+        """Writes the JSON form, whole or not at all."""
+        write_text(path, self.model_dump_json(indent=2) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Returns the object that a JSON file holds.
+
+        Raises:
+            ModelError: The file is missing, or not the JSON form of this object.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise ModelError(f"{path}: cannot be read ({error.strerror}).") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise ModelError(f"{path}: not a valid {cls.__name__}: {where}: {first['msg']}.") from error

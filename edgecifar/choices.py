@@ -1,0 +1,40 @@
+"""Named choices that the command line offers and several stages share. Imports nothing, so that help is quick."""
+
+from enum import StrEnum
+
+
+class Device(StrEnum):
+    """Where to train."""
+
+    AUTO = "auto"
+    """All local GPUs where there are any, else the CPU."""
+    GPU = "gpu"
+    CPU = "cpu"
+
+
+class Source(StrEnum):
+    """Where the images come from."""
+
+    CIFAR10 = "cifar10"
+    SAMPLE = "sample"
+    FOLDER = "folder"
+
+
+class Split(StrEnum):
+    """Which images of a source."""
+
+    TRAIN = "train"
+    """The training images without those held out for validation."""
+    VALIDATION = "validation"
+    """Held out of the training images: everything that is chosen is chosen on these."""
+    TEST = "test"
+    """For the final figure alone."""
+
+
+class Picture(StrEnum):
+    """What `show` can draw."""
+
+    DATA = "data"
+    AUGMENTED = "augmented"
+    PREDICTIONS = "predictions"
+    MISTAKES = "mistakes"

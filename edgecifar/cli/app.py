@@ -1,0 +1,92 @@
+"""The Typer app, and the one place where errors become messages and exit statuses."""
+
+import sys
+from typing import Annotated, Any
+
+import click
+import typer
+from typer.core import TyperGroup
+
+import edgecifar
+from edgecifar.cli import making, proving
+from edgecifar.cli.terminal import Terminal, terminal
+from edgecifar.errors import EdgecifarError
+
+INTERRUPTED = 130
+
+HELP = """Train, compress and export small image classifiers, and prove in the real inference engines what each
+export cost.
+
+Start with:  edgecifar train --recipe demo  (needs no download), then  edgecifar export  and  edgecifar verify.
+
+Exit status: 0 done, 1 a gate failed, 2 wrong usage or unusable input, 3 a needed engine or device is missing,
+130 interrupted.
+"""
+
+
+class Commands(TyperGroup):
+    """Turns what a command raises into one clear sentence and an exit status."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command.
+
+        Raises:
+            typer.Exit: With the status that fits the error.
+        """
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            terminal().error("Interrupted.", "Finished epochs are kept; go on with: edgecifar train --resume")
+            raise typer.Exit(INTERRUPTED) from None
+        except (EdgecifarError, OSError) as error:
+            if terminal().debug:
+                raise
+            if isinstance(error, EdgecifarError):
+                terminal().error(error.problem, error.mend)
+                raise typer.Exit(error.exit_status) from None
+            place = f"{error.filename}: " if error.filename else ""
+            terminal().error(f"{place}{error.strerror or error}.")
+            raise typer.Exit(EdgecifarError.exit_status) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    help=HELP,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"edgecifar {edgecifar.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only results and errors.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks and what the libraries print.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options that stand before the command."""
+    Terminal.start(quiet=quiet, debug=debug)
+
+
+making.register(app)
+proving.register(app)
+
+
+def main() -> None:
+    """Runs the command line and exits."""
+    try:
+        app(prog_name="edgecifar")
+    except KeyboardInterrupt:
+        # Outside a command, while modules were loading.
+        sys.exit(INTERRUPTED)

@@ -1,0 +1,271 @@
+"""train, compress, export, recipes and summary."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgecifar.choices import Device
+from edgecifar.cli.terminal import load_pipeline, repeatable, terminal
+from edgecifar.exporting.options import DEFAULT_OPSET, Format, Io, Precision
+
+DEFAULT_RECIPE = "edge"
+
+RecipeOption = Annotated[
+    str | None,
+    typer.Option("--recipe", "-r", help="A shipped recipe's name or a TOML file.  [default: edge]"),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change one choice: training.epochs=10. May be repeated."
+    ),
+]
+DataDirOption = Annotated[
+    Path | None,
+    typer.Option(help="Where the images lie: CIFAR-10's archive or folder, or the root of a folder source."),
+]
+DeviceOption = Annotated[Device, typer.Option(help="Where to train.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is already in --out.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+SeedOption = Annotated[int | None, typer.Option(help="Of everything random, instead of the recipe's.")]
+
+
+class FormatChoice(StrEnum):
+    """What `--format` takes."""
+
+    TFLITE = "tflite"
+    ONNX = "onnx"
+    ALL = "all"
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this module."""
+    for command in (train, compress, export, recipes, summary):
+        app.command()(command)
+
+
+def train(
+    recipe: RecipeOption = None,
+    set_: SetOption = None,
+    data_dir: DataDirOption = None,
+    data: Annotated[
+        str | None, typer.Option(help="cifar10, sample or folder, instead of the recipe's.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run.  [default: the next in runs/]")] = None,
+    device: DeviceOption = Device.AUTO,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run: --out, or the newest in runs/.")
+    ] = False,
+    seed: SeedOption = None,
+    no_compress: Annotated[
+        bool, typer.Option("--no-compress", help="Leave the recipe's compression out.")
+    ] = False,
+    force: ForceOption = False,
+) -> None:
+    """Train a recipe, and compress the result where the recipe says so.
+
+    \b
+    Examples:
+      edgecifar train --recipe demo                       on the images in the package, in a minute or two
+      edgecifar train --data-dir DOWNLOADS                the default recipe, edge, on CIFAR-10
+      edgecifar train -r seed --set training.epochs=10    the published recipe, shorter
+      edgecifar train --resume                            go on after Ctrl-C or a power cut
+    """
+    from edgecifar.recipe import load_recipe
+
+    pipeline = load_pipeline()
+    changes = list(set_ or [])
+    if data is not None:
+        changes.append(f'data.source="{data}"')
+    if seed is not None:
+        changes.append(f"seed={seed}")
+    chosen = None
+    if resume:
+        out = out or pipeline.unfinished_run()
+    if not resume or recipe or changes:
+        chosen = load_recipe(recipe or DEFAULT_RECIPE, changes)
+        terminal().say(f"Recipe {chosen.name}: {chosen.description or chosen.model.name}.")
+    run = pipeline.train(
+        chosen,
+        data_dir=data_dir,
+        out=out,
+        device=device,
+        resume=resume,
+        compress=not no_compress,
+        force=force,
+        command=repeatable(),
+        progress=terminal(),
+    )
+    _tell_run(run)
+
+
+def compress(
+    run: Annotated[
+        Path | None, typer.Argument(help="Folder of a run.  [default: the newest in runs/]")
+    ] = None,
+    prune: Annotated[
+        float | None, typer.Option(min=0, max=0.99, help="Share of weights to set to zero, 0 to 0.99.")
+    ] = None,
+    qat: Annotated[bool, typer.Option("--qat", help="Train quantization-aware.")] = False,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Of each of the two, instead of the recipe's.")
+    ] = None,
+    data_dir: DataDirOption = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the new run.  [default: runs/RUN-compressed]")
+    ] = None,
+    device: DeviceOption = Device.AUTO,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted compression.")] = False,
+    force: ForceOption = False,
+) -> None:
+    """Prune a run, train it quantization-aware, or both: what is pruned stays at zero.
+
+    \b
+    Examples:
+      edgecifar compress --qat                       the newest run, for int8
+      edgecifar compress runs/mine --prune 0.6 --qat
+    """
+    from edgecifar.artifacts import Run
+
+    pipeline = load_pipeline()
+    opened = Run.open(run) if run else _say_which(pipeline.newest_run())
+    spec = opened.record.recipe.compression
+    changes = {} if epochs is None else {"epochs": epochs}
+    if prune is not None or qat:
+        pruning = spec.pruning.model_copy(update={"sparsity": prune or 0.0} | changes)
+        quantization = spec.quantization.model_copy(update={"qat": qat} | changes)
+        spec = spec.model_copy(update={"pruning": pruning, "quantization": quantization})
+    made = pipeline.compress(
+        opened,
+        spec,
+        data_dir=data_dir,
+        out=out,
+        device=device,
+        resume=resume,
+        force=force,
+        command=repeatable(),
+        progress=terminal(),
+    )
+    _tell_run(made)
+
+
+def export(
+    run: Annotated[
+        Path | None, typer.Argument(help="Folder of a run.  [default: the newest in runs/]")
+    ] = None,
+    format_: Annotated[FormatChoice, typer.Option("--format", "-f", help="File format.")] = FormatChoice.ALL,
+    float32: Annotated[bool, typer.Option("--float32", help="As trained.")] = False,
+    fp16: Annotated[bool, typer.Option("--fp16", help="Weights in float16: half the size.")] = False,
+    dynamic: Annotated[
+        bool, typer.Option("--dynamic", help="8-bit weights, activations as they come.")
+    ] = False,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="8-bit weights and activations, integers throughout.")
+    ] = False,
+    io: Annotated[
+        Io, typer.Option(help="At the boundaries: preprocessed floats, the model's integers, or raw pixels.")
+    ] = Io.FLOAT32,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the bundle.  [default: exported/RECIPE-MODEL]")
+    ] = None,
+    opset: Annotated[int, typer.Option(help="ONNX operator set.")] = DEFAULT_OPSET,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Fixed batch of ONNX files.  [default: any]")
+    ] = None,
+    data_dir: DataDirOption = None,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a run as a bundle of model files that apps embed.
+
+    Without a precision, float32 and int8 are written; precisions may be combined.
+
+    \b
+    Examples:
+      edgecifar export --format onnx --int8
+      edgecifar export runs/mine --float32 --fp16 --dynamic --int8 --io uint8 --out exported/mine
+    """
+    from edgecifar.artifacts import Run
+    from edgecifar.cli.tables import artifacts_table
+
+    pipeline = load_pipeline()
+    flags = {
+        Precision.FLOAT32: float32,
+        Precision.FLOAT16: fp16,
+        Precision.DYNAMIC: dynamic,
+        Precision.INT8: int8,
+    }
+    precisions = [precision for precision, wanted in flags.items() if wanted]
+    opened = Run.open(run) if run else _say_which(pipeline.newest_run())
+    bundle = pipeline.export(
+        opened,
+        formats=list(Format) if format_ is FormatChoice.ALL else [Format(format_)],
+        precisions=precisions or [Precision.FLOAT32, Precision.INT8],
+        io=io,
+        out=out,
+        opset=opset,
+        batch=batch,
+        data_dir=data_dir,
+        force=force,
+        progress=terminal(),
+    )
+    if as_json:
+        terminal().data(bundle.manifest.model_dump_json(indent=2))
+        return
+    terminal().result(artifacts_table(bundle))
+    terminal().next_step(f"edgecifar verify {bundle.folder}")
+
+
+def recipes(as_json: JsonOption = False) -> None:
+    """List the recipes that come with edgecifar."""
+    from edgecifar.cli.tables import recipes_table
+    from edgecifar.recipe import load_recipe, recipe_folder, shipped_recipes
+
+    shipped = [load_recipe(path) for path in shipped_recipes()]
+    if as_json:
+        terminal().data(json.dumps([recipe.model_dump(mode="json") for recipe in shipped], indent=2))
+        return
+    terminal().result(recipes_table(shipped))
+    terminal().say(f"To make your own, copy one from {recipe_folder()}.")
+    terminal().next_step("edgecifar train --recipe NAME")
+
+
+def summary(
+    recipe: RecipeOption = None,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a recipe's network: layers, shapes, parameters and multiply-adds.
+
+    \b
+    Examples:
+      edgecifar summary --recipe seed
+      edgecifar summary --set model.name=resnet8
+    """
+    from dataclasses import asdict
+
+    from edgecifar.cli.tables import layers_table
+    from edgecifar.recipe import load_recipe
+
+    pipeline = load_pipeline()
+    chosen = load_recipe(recipe or DEFAULT_RECIPE, set_ or [])
+    costs = pipeline.summarize(chosen)
+    if as_json:
+        terminal().data(json.dumps([asdict(cost) for cost in costs], indent=2))
+        return
+    terminal().result(layers_table(chosen, costs))
+
+
+def _say_which(run):  # type: ignore[no-untyped-def]
+    terminal().say(f"The newest run: {run.folder}.")
+    return run
+
+
+def _tell_run(run) -> None:  # type: ignore[no-untyped-def]
+    from edgecifar.cli.tables import run_table
+
+    terminal().result(run_table(run))
+    terminal().next_step(f"edgecifar export {run.folder}")

@@ -1,0 +1,184 @@
+"""What a person sees: messages and progress on standard error, results on standard output."""
+
+import logging
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import ModuleType
+from typing import ClassVar, Self
+
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from edgecifar.chatter import diverted
+
+LOG_EVERY_S = 15.0
+"""Between two progress lines where there is no terminal to draw a bar on."""
+
+
+class Terminal:
+    """The terminal, as `edgecifar.progress.Progress` too."""
+
+    _current: ClassVar["Terminal | None"] = None
+
+    def __init__(self, *, quiet: bool, debug: bool) -> None:
+        self.quiet = quiet
+        self.debug = debug
+        self._err = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._out = Console(highlight=False)
+
+    @classmethod
+    def start(cls, *, quiet: bool, debug: bool) -> Self:
+        """Makes the terminal that this process writes to from now on."""
+        made = cls(quiet=quiet, debug=debug)
+        cls._current = made
+        if debug:
+            logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+            logging.getLogger("matplotlib").setLevel(logging.INFO)
+        return made
+
+    def hushed(self) -> AbstractContextManager[object]:
+        """Returns a context in which libraries' own messages go to the log; with --debug they are shown."""
+        return nullcontext() if self.debug else diverted()
+
+    def say(self, message: str) -> None:
+        """Tells one sentence, on standard error."""
+        if not self.quiet:
+            self._err.print(message, style="dim", markup=False)
+
+    def error(self, problem: str, mend: str = "") -> None:
+        """Tells what is wrong and what to do, on standard error."""
+        self._err.print(f"[bold red]error:[/] {_escape(problem)}")
+        if mend:
+            self._err.print("       " + _escape(mend))
+
+    def result(self, result: RenderableType) -> None:
+        """Prints a result on standard output."""
+        self._out.print(result)
+
+    def data(self, text: str) -> None:
+        """Prints machine-readable text on standard output, as it is."""
+        sys.stdout.write(text + "\n")
+
+    def next_step(self, command: str) -> None:
+        """Tells what people type next."""
+        if not self.quiet:
+            self._err.print(f"Next: {command}", markup=False)
+
+    @contextmanager
+    def task(self, name: str, total: int, unit: str) -> Iterator["_Bar | _Lines | _Nothing"]:
+        """Draws a bar on a terminal, prints a line now and then elsewhere, and nothing when quiet."""
+        if self.quiet:
+            yield _Nothing()
+        elif not self._err.is_terminal:
+            yield _Lines(self, name, total, unit)
+        else:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.percentage:>3.0f}%"),
+                TextColumn("{task.fields[figures]}"),
+                TimeElapsedColumn(),
+                TextColumn("ETA"),
+                TimeRemainingColumn(),
+            )
+            with Progress(*columns, console=self._err, transient=True) as bars:
+                yield _Bar(bars, bars.add_task(name, total=total or None, figures=""), unit)
+
+
+def load_pipeline() -> ModuleType:
+    """Returns `edgecifar.pipeline`, imported now, without the banners that TensorFlow prints when it loads."""
+    with terminal().hushed():
+        from edgecifar import pipeline
+    return pipeline
+
+
+def terminal() -> Terminal:
+    """Returns the terminal of this process."""
+    return Terminal._current or Terminal.start(quiet=False, debug=False)
+
+
+def repeatable(arguments: list[str] | None = None) -> str:
+    """Returns the command line as it can be repeated elsewhere: the data's place on this machine left out."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    for index, word in enumerate(words):
+        if word == "--data-dir" and index + 1 < len(words):
+            words[index + 1] = "DIR"
+        elif word.startswith("--data-dir="):
+            words[index] = "--data-dir=DIR"
+    return shlex.join(["edgecifar", *words])
+
+
+def figures_text(figures: dict[str, float], rate: float, unit: str) -> str:
+    """Returns "epoch 3, loss 0.412, accuracy 87.1 %, 1,234 images/s"."""
+    parts = []
+    for name, value in figures.items():
+        if name == "epoch":
+            parts.append(f"epoch {value:.0f}")
+        elif "accuracy" in name:
+            parts.append(f"{name.replace('_', ' ')} {100 * value:.1f} %")
+        else:
+            parts.append(f"{name.replace('_', ' ')} {value:.3f}")
+    if rate:
+        parts.append(f"{rate:,.0f} {unit}/s")
+    return ", ".join(parts)
+
+
+class _Rate:
+    """Units a second since the first advance that was not at once."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self.done = 0
+
+    def add(self, amount: int) -> float:
+        elapsed = time.monotonic() - self._started
+        if elapsed < 0.05:
+            # What a resumed training has done already does not count.
+            self._started = time.monotonic()
+            return 0.0
+        self.done += amount
+        return self.done / elapsed
+
+
+class _Bar:
+    def __init__(self, bars: Progress, task: TaskID, unit: str) -> None:
+        self._bars, self._task, self._unit = bars, task, unit
+        self._rate = _Rate()
+        self._figures: dict[str, float] = {}
+
+    def advance(self, amount: int = 1, **figures: float) -> None:
+        self._figures |= figures
+        text = figures_text(self._figures, self._rate.add(amount), self._unit)
+        self._bars.update(self._task, advance=amount, figures=text)
+
+
+class _Lines:
+    def __init__(self, to: Terminal, name: str, total: int, unit: str) -> None:
+        self._to, self._name, self._total, self._unit = to, name, total, unit
+        self._rate = _Rate()
+        self._done = 0
+        self._figures: dict[str, float] = {}
+        self._told = time.monotonic()
+
+    def advance(self, amount: int = 1, **figures: float) -> None:
+        self._done += amount
+        self._figures |= figures
+        rate = self._rate.add(amount)
+        now = time.monotonic()
+        if "val_accuracy" not in figures and now - self._told < LOG_EVERY_S:
+            return
+        self._told = now
+        share = f"{self._done / self._total:4.0%}" if self._total else f"{self._done:,} {self._unit}"
+        self._to.say(f"{self._name} {share}  {figures_text(self._figures, rate, self._unit)}")
+
+
+class _Nothing:
+    def advance(self, amount: int = 1, **figures: float) -> None:
+        pass
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", "\\[")

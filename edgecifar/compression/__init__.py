@@ -1,0 +1,1 @@
+"""Compression: pruning and quantization-aware training. The only home of tensorflow-model-optimization."""

@@ -1,0 +1,1 @@
+"""Export: model files of every format and precision, and the bundle that holds them."""

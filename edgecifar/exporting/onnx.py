@@ -1,0 +1,109 @@
+"""ONNX files from Keras models, and from int8 TFLite files."""
+
+import tempfile
+from pathlib import Path
+
+import onnx
+import onnxruntime
+import tf2onnx
+import tf_keras
+
+from edgecifar.artifacts import Preprocessing
+from edgecifar.chatter import diverted
+from edgecifar.errors import ExportError
+from edgecifar.exporting import graph, qdq
+from edgecifar.exporting.options import DEFAULT_OPSET, Io, Precision, check_io, check_onnx
+from edgecifar.exporting.serving import serving_function
+
+_TF2ONNX = f"tf2onnx {tf2onnx.__version__}"
+MADE_BY = {
+    Precision.FLOAT32: _TF2ONNX,
+    Precision.FLOAT16: f"{_TF2ONNX}, ONNX Runtime {onnxruntime.__version__} float16 conversion",
+    Precision.DYNAMIC: f"{_TF2ONNX}, ONNX Runtime {onnxruntime.__version__} quantize_dynamic",
+    Precision.INT8: f"{_TF2ONNX} from the int8 TFLite file, activations made uint8",
+}
+
+
+def convert(
+    model: tf_keras.Model,
+    precision: Precision,
+    io: Io,
+    preprocessing: Preprocessing,
+    opset: int = DEFAULT_OPSET,
+    batch: int | None = None,
+) -> bytes:
+    """Returns the content of an `.onnx` file with input "image" (NHWC) and float32 output "probabilities".
+
+    The same model gives the same bytes.
+
+    Args:
+        model: float32 (N, height, width, 3) to float32 (N, classes).
+        precision: FLOAT32, FLOAT16 or DYNAMIC; `convert_int8` makes int8.
+        io: FLOAT32, or UINT8 for raw pixels.
+        preprocessing: What the model was trained on.
+        opset: Version of ONNX's operator set.
+        batch: Fixed batch size; None: any.
+
+    Raises:
+        ExportError: The choices do not go together, or a converter fails.
+    """
+    check_io(precision, io)
+    check_onnx(opset, batch)
+    if precision is Precision.INT8:
+        raise ExportError(
+            "int8 ONNX files come from the int8 TFLite file, so that both are the same network."
+        )
+    serve, spec = serving_function(model, io, preprocessing, batch)
+    with diverted():
+        try:
+            converted, _ = tf2onnx.convert.from_function(serve, input_signature=[spec], opset=opset)
+        except (ValueError, RuntimeError, AssertionError, NotImplementedError) as error:
+            raise ExportError(f"tf2onnx cannot convert the model: {error}") from error
+        if precision is Precision.FLOAT16:
+            converted = _to_float16(converted)
+        elif precision is Precision.DYNAMIC:
+            converted = _quantize_dynamic(converted)
+    return graph.finish(converted, batch, {})
+
+
+def convert_int8(tflite: bytes, io: Io, opset: int = DEFAULT_OPSET, batch: int | None = None) -> bytes:
+    """Returns the content of an `.onnx` file with the integers of an int8 TFLite file.
+
+    int8 weights with a scale per channel, uint8 activations, QDQ form.
+
+    Args:
+        tflite: An int8 file of `tflite.convert`, with the same `io`.
+        io: Of input and output.
+        opset: Version of ONNX's operator set.
+        batch: Fixed batch size; None: any.
+
+    Raises:
+        ExportError: An option is out of range, or the file cannot be converted.
+    """
+    check_onnx(opset, batch)
+    with tempfile.TemporaryDirectory() as folder, diverted():
+        path = Path(folder) / "model.tflite"
+        path.write_bytes(tflite)
+        try:
+            converted, _ = tf2onnx.convert.from_tflite(str(path), opset=opset)
+        except (ValueError, RuntimeError, AssertionError, NotImplementedError) as error:
+            raise ExportError(f"tf2onnx cannot convert the int8 TFLite file: {error}") from error
+    quantizations = qdq.to_unsigned(converted, io)
+    return graph.finish(converted, batch, quantizations)
+
+
+def _to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
+    from onnxruntime.transformers import float16  # slow to import, and for this precision only
+
+    converted: onnx.ModelProto = float16.convert_float_to_float16(model, keep_io_types=True)
+    return converted
+
+
+def _quantize_dynamic(model: onnx.ModelProto) -> onnx.ModelProto:
+    """uint8 weights: products of uint8 and int8 saturate on x86 without VNNI, and are slower."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "dynamic.onnx"
+        quantize_dynamic(model, path, per_channel=True, weight_type=QuantType.QUInt8)
+        return onnx.load(path)

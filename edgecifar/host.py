@@ -1,0 +1,39 @@
+"""What this machine is, as far as it changes results or speed."""
+
+import os
+import platform
+from pathlib import Path
+
+RELEVANT_FLAGS = (
+    "sse4_2", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512_vnni", "avx_vnni", "avx512_bf16",
+    "amx_bf16", "amx_int8", "asimddp", "i8mm", "bf16", "sve",
+)  # fmt: skip
+"""x86-64 and arm64 flags on which kernels, and so roundings and times, depend."""
+
+
+def cpu_name() -> str:
+    """Returns the processor's model name, with the number of cores that this process may use."""
+    fields = _cpuinfo()
+    name = fields.get("model name") or platform.processor() or platform.machine()
+    return f"{name}, {core_count()} cores"
+
+
+def core_count() -> int:
+    """Returns the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cpu_flags() -> tuple[str, ...]:
+    """Returns those of `RELEVANT_FLAGS` that the processor has; empty where the system does not tell."""
+    fields = _cpuinfo()
+    present = set((fields.get("flags") or fields.get("Features") or "").split())
+    return tuple(flag for flag in RELEVANT_FLAGS if flag in present)
+
+
+def _cpuinfo() -> dict[str, str]:
+    path = Path("/proc/cpuinfo")
+    if not path.is_file():
+        return {}
+    first = path.read_text(encoding="utf-8", errors="replace").split("\n\n")[0]
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}

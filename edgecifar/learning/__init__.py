@@ -1,0 +1,1 @@
+"""Gradient descent: the one loop that trains, prunes and trains quantization-aware."""

@@ -1,0 +1,49 @@
+"""Architectures by their names in recipes."""
+
+from pathlib import Path
+
+import tf_keras
+
+from edgecifar.errors import ModelError, RecipeError
+from edgecifar.models import resnet8, vgg6
+from edgecifar.recipe import Form, ModelSpec
+
+
+def build_model(
+    spec: ModelSpec, input_shape: tuple[int, int, int], classes: int, seed: int
+) -> tf_keras.Model:
+    """Returns a freshly initialised network under Keras's current dtype policy.
+
+    Args:
+        spec: Name and options.
+        input_shape: (height, width, channels) of the preprocessed images.
+        classes: Length of the output.
+        seed: Of the initial weights; sets TensorFlow's, NumPy's and Python's global seeds.
+
+    Raises:
+        RecipeError: An option that the network does not have.
+    """
+    tf_keras.utils.set_random_seed(seed)
+    # Dropout then draws from a generator with a state of its own, which a training can set.
+    tf_keras.backend.experimental.enable_tf_random_generator()
+    if spec.name == "resnet8":
+        if spec.form is not Form.EDGE or any(spec.dropout):
+            raise RecipeError("[model] resnet8 has the edge form and no dropout.", "Remove form and dropout.")
+        return resnet8.build(spec, input_shape, classes)
+    return vgg6.build(spec, input_shape, classes, convolutions=2 if spec.name == "vgg6" else 1)
+
+
+def load_model(path: Path) -> tf_keras.Model:
+    """Returns the Keras model in a `.keras` file, for inference and further training.
+
+    Raises:
+        ModelError: The file is missing, damaged, or no Keras 2 model.
+    """
+    if not path.is_file():
+        raise ModelError(f"{path}: there is no such model file.")
+    try:
+        return tf_keras.models.load_model(path, compile=False)
+    # Keras raises whatever the zip, JSON or HDF5 reader below it does.
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelError(f"{path}: not a readable Keras model ({reason}).") from error

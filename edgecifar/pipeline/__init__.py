@@ -1,0 +1,27 @@
+"""The pipeline: composes the stages and chooses paths. The command line and the Python API call these functions."""
+
+from edgecifar.pipeline.doctor import examine
+from edgecifar.pipeline.looking import (
+    Prediction,
+    predict,
+    show,
+    summarize,
+)
+from edgecifar.pipeline.making import compress, export, train
+from edgecifar.pipeline.places import newest_bundle, newest_run, unfinished_run
+from edgecifar.pipeline.proving import verify
+
+__all__ = [
+    "Prediction",
+    "compress",
+    "examine",
+    "export",
+    "newest_bundle",
+    "newest_run",
+    "predict",
+    "show",
+    "summarize",
+    "train",
+    "unfinished_run",
+    "verify",
+]

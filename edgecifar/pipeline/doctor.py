@@ -1,0 +1,122 @@
+"""doctor: what this machine has, what is missing, and how to get it."""
+
+import platform
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import onnxruntime
+
+import edgecifar
+from edgecifar.choices import Device
+from edgecifar.data import find_cifar10, keras_cache
+from edgecifar.errors import DataError
+from edgecifar.host import cpu_flags, cpu_name
+from edgecifar.learning.devices import list_gpus, place
+from edgecifar.recipe import Precision
+from edgecifar.runtimes import RUNTIME_NAMES, get_runtime
+
+PACKAGES = (
+    "tensorflow",
+    "tf-keras",
+    "tensorflow-model-optimization",
+    "onnx",
+    "tf2onnx",
+    "onnxruntime-gpu",
+    "onnxruntime",
+    "ai-edge-litert",
+    "numpy",
+)
+
+
+class State(StrEnum):
+    """Of a check."""
+
+    FOUND = "found"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked for."""
+
+    name: str
+    state: State
+    finding: str
+    mend: str = ""
+    """How to get what is missing."""
+
+
+def examine(data_dir: Path | None = None) -> list[Check]:
+    """Returns what was found, in the order in which people ask for it.
+
+    Args:
+        data_dir: Where CIFAR-10 is said to lie.
+    """
+    return [*_basics(), *_packages(), *_gpus(), *_runtimes(), _data(data_dir)]
+
+
+def _basics() -> list[Check]:
+    flags = ", ".join(cpu_flags()) or "none known here"
+    precision = place(Device.CPU).precision(Precision.AUTO)
+    return [
+        Check("edgecifar", State.FOUND, f"{edgecifar.__version__} on Python {platform.python_version()}"),
+        Check("CPU", State.FOUND, cpu_name()),
+        Check("CPU flags that change results or speed", State.FOUND, flags),
+        Check("Training on the CPU", State.FOUND, f"in {precision}"),
+    ]
+
+
+def _packages() -> list[Check]:
+    checks = []
+    for name in PACKAGES:
+        try:
+            checks.append(Check(name, State.FOUND, version(name)))
+        except PackageNotFoundError:
+            # ONNX Runtime goes by one of two names.
+            if not name.startswith("onnxruntime"):
+                checks.append(Check(name, State.MISSING, "not installed", f"pip install {name}"))
+    return checks
+
+
+def _gpus() -> list[Check]:
+    gpus = list_gpus()
+    providers = ", ".join(onnxruntime.get_available_providers())
+    names = ", ".join(place(Device.GPU).names) if gpus else ""
+    gpu = (
+        Check("GPU in TensorFlow", State.FOUND, names)
+        if gpus
+        else Check(
+            "GPU in TensorFlow",
+            State.MISSING,
+            "none; training uses the CPU",
+            "pip install 'edgecifar[gpu]' (NVIDIA)",
+        )
+    )
+    return [gpu, Check("ONNX Runtime's providers", State.FOUND, providers)]
+
+
+def _runtimes() -> list[Check]:
+    checks = []
+    for name in RUNTIME_NAMES:
+        runtime = get_runtime(name)
+        reason = runtime.missing()
+        endings = ", ".join(runtime.suffixes)
+        checks.append(
+            Check(f"runtime {name}", State.FOUND, f"reads {endings}")
+            if reason is None
+            else Check(f"runtime {name}", State.MISSING, reason)
+        )
+    return checks
+
+
+def _data(data_dir: Path | None) -> Check:
+    get = "The first training downloads it, or name its place with --data-dir. `--data sample` works at once."
+    try:
+        location = find_cifar10(data_dir)
+    except DataError as error:
+        return Check("CIFAR-10", State.MISSING, error.problem, error.mend or get)
+    if location is None:
+        return Check("CIFAR-10", State.MISSING, f"not in {keras_cache()}", get)
+    return Check("CIFAR-10", State.FOUND, f"{location.path} ({location.layout} layout)")

@@ -1,0 +1,210 @@
+"""predict, show and summarize: ways to look at what there is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from edgecifar.artifacts import Dataset, Preprocessing
+from edgecifar.artifacts.files import replacing
+from edgecifar.choices import Picture
+from edgecifar.data import Split, fit_preprocessing, load_dataset, load_training_data, read_image
+from edgecifar.data.augmentation import make_augment
+from edgecifar.errors import VerificationError
+from edgecifar.host import core_count
+from edgecifar.models import LayerCost, build_model, layer_costs
+from edgecifar.pipeline.subjects import Subject, open_reference, source_of
+from edgecifar.progress import SILENT, Progress
+from edgecifar.recipe import DataSpec, Recipe
+from edgecifar.reporting.grids import PLAIN, RIGHT, WRONG, draw_grid
+from edgecifar.runtimes import get_runtime
+from edgecifar.verification.feeding import Feeding
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model says of one image."""
+
+    image: str
+    """The file's path, or "test image 7"."""
+    label: str | None
+    """The true class, where it is known."""
+    classes: tuple[str, ...]
+    """Class names, the likeliest first."""
+    probabilities: tuple[float, ...]
+    """In the same order, 0 to 1."""
+
+
+def summarize(recipe: Recipe, classes: int = 10) -> list[LayerCost]:
+    """Returns what each layer of the recipe's network costs for one image.
+
+    Args:
+        recipe: Model and image size.
+        classes: Length of the output.
+    """
+    size = recipe.data.image_size
+    return layer_costs(build_model(recipe.model, (size, size, 3), classes, recipe.seed))
+
+
+def predict(
+    model: Path,
+    images: Sequence[Path] = (),
+    *,
+    first: int | None = None,
+    runtime: str | None = None,
+    data_dir: Path | None = None,
+    preprocessing: Preprocessing | None = None,
+    progress: Progress = SILENT,
+) -> list[Prediction]:
+    """Returns what a model says of image files, or of the first test images.
+
+    Args:
+        model: A run, a bundle (its reference) or a model file.
+        images: Image files of any size, resized to the model's.
+        first: So many test images instead.
+        runtime: Name of the engine; None: the usual one.
+        data_dir: Where the test images lie, as for `train`.
+        preprocessing: What a model file sees that lies in no bundle or run.
+        progress: Told what was chosen.
+
+    Raises:
+        EdgecifarError: Any of its kinds: see `edgecifar.errors`.
+    """
+    if bool(images) == (first is not None):
+        raise VerificationError(
+            "Name image files, or ask for the first test images with --first N; not both."
+        )
+    subject = open_reference(model, preprocessing)
+    if first is not None:
+        data = _test_images(model, data_dir, progress).select(slice(0, first))
+        pixels = data.images
+        names = [f"test image {index}" for index in range(len(data))]
+        labels: list[str | None] = [data.class_names[label] for label in data.labels]
+        class_names = data.class_names
+    else:
+        pixels = np.stack([read_image(path, subject.preprocessing.height) for path in images])
+        names, labels = [str(path) for path in images], [None] * len(images)
+        class_names = subject.class_names
+    probabilities = _run(subject, pixels, runtime, progress)
+    class_names = class_names or tuple(f"class {index}" for index in range(probabilities.shape[1]))
+    if len(class_names) != probabilities.shape[1]:
+        raise VerificationError(
+            f"{subject.path} gives {probabilities.shape[1]} classes, but there are {len(class_names)} names."
+        )
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    return [
+        Prediction(name, label, tuple(class_names[i] for i in ranks), tuple(float(row[i]) for i in ranks))
+        for name, label, row, ranks in zip(names, labels, probabilities, order, strict=True)
+    ]
+
+
+def show(
+    picture: Picture,
+    out: Path,
+    *,
+    model: Path | None = None,
+    recipe: Recipe | None = None,
+    data_dir: Path | None = None,
+    progress: Progress = SILENT,
+) -> Path:
+    """Draws a grid of images as PNG and returns its path.
+
+    Args:
+        picture: The first test images as they are (4x4), or with a model's predictions, or those that it gets
+            wrong; or one training image in nine augmentations (3x3).
+        out: The PNG file.
+        model: For predictions and mistakes: a run, bundle or model file.
+        recipe: Data and augmentation.
+        data_dir: Where the images lie, as for `train`.
+        progress: Told what was chosen.
+
+    Raises:
+        EdgecifarError: Any of its kinds: see `edgecifar.errors`.
+    """
+    if out.suffix != ".png":
+        raise VerificationError(f"{out}: pictures are PNG files.", "Give a name that ends in .png.")
+    recipe = recipe or Recipe(name="plain")
+    if picture is Picture.AUGMENTED:
+        figure = _augmented(recipe, data_dir, progress)
+    elif picture is Picture.DATA:
+        data = load_dataset(recipe.data, Split.TEST, data_dir=data_dir, progress=progress).select(
+            slice(0, 16)
+        )
+        names = [data.class_names[label] for label in data.labels]
+        figure = draw_grid(data.images, names, [PLAIN] * len(data), 4, f"{data.source}: test images")
+    else:
+        if model is None:
+            raise VerificationError(f"A picture of {picture} needs a model.", "Name it with --model.")
+        figure = _predicted(picture, model, data_dir, progress)
+    with replacing(out) as temporary:
+        figure.savefig(temporary, metadata={"Software": None})
+    return out
+
+
+def _augmented(recipe: Recipe, data_dir: Path | None, progress: Progress):  # type: ignore[no-untyped-def]
+    train_data, _ = load_training_data(recipe.data, seed=recipe.seed, data_dir=data_dir, progress=progress)
+    preprocessing = fit_preprocessing(recipe.preprocessing, train_data)
+    augment = make_augment(recipe.augmentation, preprocessing)
+    image, label = train_data.images[:1], train_data.labels[:1]
+    shown = [image[0]]
+    for draw in range(8):
+        values, _ = augment(
+            tf.constant(image), tf.one_hot(label, len(train_data.class_names)), tf.constant([0], tf.int64),
+            tf.constant(draw, tf.int64), tf.constant([recipe.seed, draw], tf.int32),
+        )  # fmt: skip
+        pixels = values[0].numpy() * preprocessing.std + preprocessing.mean
+        shown.append(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
+    captions = ["as it is", *("augmented" for _ in range(8))]
+    name = train_data.class_names[label[0]]
+    return draw_grid(np.stack(shown), captions, [PLAIN] * 9, 3, f"{recipe.name}: one {name}, augmented")
+
+
+def _predicted(picture: Picture, model: Path, data_dir: Path | None, progress: Progress):  # type: ignore[no-untyped-def]
+    subject = open_reference(model, None)
+    data = _test_images(model, data_dir, progress)
+    if picture is Picture.PREDICTIONS:
+        data = data.select(slice(0, 16))
+    probabilities = _run(subject, data.images, None, progress)
+    guesses = probabilities.argmax(axis=1)
+    title = f"{subject.path.name}: the first test images"
+    if picture is Picture.MISTAKES:
+        wrong = np.flatnonzero(guesses != data.labels)
+        # The surest mistakes tell most.
+        wrong = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]
+        title = f"{subject.path.name}: the surest of {len(wrong):,} mistakes in {len(data):,}"
+        data, guesses, probabilities = data.select(wrong[:16]), guesses[wrong[:16]], probabilities[wrong[:16]]
+    captions, colours = [], []
+    for label, guess, row in zip(data.labels, guesses, probabilities, strict=True):
+        right = label == guess
+        captions.append(
+            f"{data.class_names[guess]} {row[guess]:.0%}"
+            + ("" if right else f"\nis: {data.class_names[label]}")
+        )
+        colours.append(RIGHT if right else WRONG)
+    return draw_grid(data.images, captions, colours, 4, title)
+
+
+def _test_images(model: Path, data_dir: Path | None, progress: Progress) -> Dataset:
+    made_with = source_of(model)
+    spec = made_with.data if made_with else DataSpec()
+    return load_dataset(spec, Split.TEST, data_dir=data_dir, progress=progress)
+
+
+def _run(
+    subject: Subject, images: NDArray[np.uint8], runtime: str | None, progress: Progress
+) -> NDArray[np.float32]:
+    """Returns class probabilities, float32 (N, classes)."""
+    name = runtime or subject.runtimes[0]
+    loaded = get_runtime(name).load(subject.path, core_count())
+    progress.say(f"{subject.path} in {loaded.info.engine} {loaded.info.version} ({loaded.info.device}).")
+    feeding = Feeding(subject.preprocessing, raw_pixels=subject.raw_pixels)
+    chunks = [
+        feeding.decode(
+            loaded.predict(feeding.encode(images[start : start + 250], loaded.input)), loaded.output
+        )
+        for start in range(0, len(images), 250)
+    ]
+    return np.concatenate(chunks)

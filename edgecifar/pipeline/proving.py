@@ -1,0 +1,178 @@
+"""verify: what each export cost, in the engines that will run it."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from edgecifar.artifacts import Dataset, Gate, ParityReport, Preprocessing
+from edgecifar.data import Split, load_dataset
+from edgecifar.errors import EngineMissingError, VerificationError
+from edgecifar.host import core_count, cpu_flags, cpu_name
+from edgecifar.pipeline.subjects import Subject, open_reference, open_subjects, source_of
+from edgecifar.progress import SILENT, Progress
+from edgecifar.recipe import DataSpec
+from edgecifar.recipe import Source as DataSource
+from edgecifar.runtimes import get_runtime
+from edgecifar.verification.feeding import Feeding
+from edgecifar.verification.parity import (
+    Candidate,
+    Circumstances,
+    Reference,
+    balanced_order,
+    verify_parity,
+)
+
+SUBSET_RUNTIMES = ("litert-reference",)
+"""Kernels that are for checking, not for speed: 10,000 images would take many minutes."""
+SUBSET_IMAGES = 200
+TOOLS = ("ai-edge-litert", "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "tensorflow", "tf-keras")
+
+
+def verify(
+    models: Sequence[Path],
+    *,
+    against: Path | None = None,
+    split: Split = Split.TEST,
+    gate: Gate | None = None,
+    runtimes: Sequence[str] = (),
+    source: DataSource | None = None,
+    data_dir: Path | None = None,
+    limit: int | None = None,
+    subset: int = SUBSET_IMAGES,
+    preprocessing: Preprocessing | None = None,
+    command: str | None = None,
+    progress: Progress = SILENT,
+) -> ParityReport:
+    """Runs every model in every runtime that can load it, and compares it with the reference.
+
+    Args:
+        models: Folders of bundles or runs, or model files.
+        against: The reference: a run (its model before compression), a bundle (its reference) or a model file;
+            None: the first bundle's or run's own.
+        split: Which images; only the test split says what an export cost, the others are for choosing.
+        gate: What each must hold; None: nothing.
+        runtimes: Their names; none: those that are usual for each file.
+        source: Where the images come from; None: where the first model's did, or CIFAR-10.
+        data_dir: Where they lie, as for `train`.
+        limit: Most images for each model, balanced over the classes; None: all.
+        subset: Most images for the reference kernels, which are slow.
+        preprocessing: What model files see that lie in no bundle or run.
+        command: What repeats this, for the report; None: the plain command.
+        progress: Told of each model.
+
+    Raises:
+        EdgecifarError: Any of its kinds: see `edgecifar.errors`.
+    """
+    if not models:
+        raise VerificationError("There is nothing to verify.", "Name a bundle or a model file.")
+    subjects = [subject for path in models for subject in open_subjects(path, preprocessing)]
+    reference = open_reference(_reference_path(models, against), preprocessing)
+    data = _images(models[0], split, source, data_dir, progress)
+    for subject in (reference, *subjects):
+        _check_classes(subject, data)
+    candidates, skipped = _candidates(subjects, runtimes, subset)
+    circumstances = Circumstances(
+        title=" ".join(path.name for path in models),
+        cpu=cpu_name(),
+        cpu_flags=cpu_flags(),
+        tool_versions=_tool_versions(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=command or f"edgecifar verify {' '.join(path.name for path in models)}",
+        skipped=skipped,
+    )
+    if limit is not None:
+        data = data.select(np.sort(balanced_order(data.labels)[:limit]))
+    loaded = get_runtime(reference.runtimes[0]).load(reference.path, core_count())
+    return verify_parity(
+        Reference(reference.path.name, loaded, _feeding(reference), reference.sha256),
+        candidates,
+        data,
+        gate or Gate(),
+        circumstances,
+        progress,
+    )
+
+
+def _reference_path(models: Sequence[Path], against: Path | None) -> Path:
+    if against is not None:
+        return against
+    if not models[0].is_dir():
+        raise VerificationError(
+            f"{models[0]} has no reference of its own.", "Name a run, bundle or model with --against."
+        )
+    return models[0]
+
+
+def _images(
+    model: Path, split: Split, source: DataSource | None, data_dir: Path | None, progress: Progress
+) -> Dataset:
+    """Returns the images to compare on: those of the model's recipe, unless another source is asked for."""
+    made_with = source_of(model)
+    spec, seed = (made_with.data, made_with.seed) if made_with else (DataSpec(), 0)
+    if source is not None:
+        spec = spec.model_copy(update={"source": source})
+    return load_dataset(spec, split, seed=seed, data_dir=data_dir, progress=progress)
+
+
+def _check_classes(subject: Subject, data: Dataset) -> None:
+    if subject.class_names not in (None, data.class_names):
+        raise VerificationError(
+            f"{subject.path} knows the classes {', '.join(subject.class_names or ())}; "
+            f"the images have {', '.join(data.class_names)}."
+        )
+
+
+def _candidates(
+    subjects: Sequence[Subject], runtimes: Sequence[str], subset: int
+) -> tuple[list[Candidate], tuple[str, ...]]:
+    """Returns each subject in each runtime, and one sentence for each usual runtime that is not here."""
+    candidates, skipped = [], dict[str, None]()
+    for subject in subjects:
+        names = [
+            name for name in runtimes or subject.runtimes if subject.path.suffix in get_runtime(name).suffixes
+        ]
+        for name in names:
+            reason = get_runtime(name).missing()
+            if reason is None:
+                candidates.append(_candidate(subject, name, subset if name in SUBSET_RUNTIMES else None))
+            elif runtimes:
+                raise EngineMissingError(reason)
+            else:
+                skipped[f"{name}: {reason}"] = None
+    used = {subject.path.suffix for subject in subjects}
+    for name in runtimes:
+        if not used & set(get_runtime(name).suffixes):
+            raise VerificationError(f"The runtime {name} reads none of these models.")
+    return candidates, tuple(skipped)
+
+
+def _candidate(subject: Subject, runtime: str, limit: int | None) -> Candidate:
+    return Candidate(
+        name=subject.path.name,
+        format=subject.format,
+        precision=subject.precision,
+        size_bytes=subject.path.stat().st_size,
+        sha256=subject.sha256,
+        feeding=_feeding(subject),
+        load=lambda: get_runtime(runtime).load(subject.path, core_count()),
+        bundle=str(subject.origin) if subject.origin else None,
+        limit=limit,
+    )
+
+
+def _feeding(subject: Subject) -> Feeding:
+    return Feeding(subject.preprocessing, raw_pixels=subject.raw_pixels)
+
+
+def _tool_versions() -> dict[str, str]:
+    versions = {}
+    for tool in TOOLS:
+        try:
+            versions[tool] = version(tool)
+        except PackageNotFoundError:
+            # One of the two names of ONNX Runtime is never installed.
+            continue
+    return versions

@@ -1,0 +1,144 @@
+"""Subjects: whatever a person names on the command line as a model, opened."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecifar.artifacts import ArtifactEntry, Bundle, Preprocessing, Run
+from edgecifar.artifacts.files import sha256
+from edgecifar.artifacts.run import RunRecord
+from edgecifar.errors import ModelError
+from edgecifar.recipe import DataSpec
+from edgecifar.runtimes import MODEL_SUFFIXES, default_runtimes_for
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One model file with what is known about it."""
+
+    path: Path
+    format: str
+    precision: str
+    sha256: str
+    preprocessing: Preprocessing
+    raw_pixels: bool
+    """Whether the input takes the pixels' bytes."""
+    class_names: tuple[str, ...] | None
+    """None where nothing beside the file names them."""
+    origin: Path | None
+    """The bundle that the file belongs to."""
+
+    @property
+    def runtimes(self) -> tuple[str, ...]:
+        """Names of the runtimes that read such files, the most used first."""
+        return default_runtimes_for(self.path.suffix)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The images and the reference that belong to a subject."""
+
+    data: DataSpec
+    seed: int
+    class_names: tuple[str, ...]
+
+
+def open_subjects(path: Path, preprocessing: Preprocessing | None = None) -> tuple[Subject, ...]:
+    """Returns the models at a path: a bundle's artifacts, a run's float model, or one file.
+
+    Args:
+        path: Folder of a bundle or run, or a model file.
+        preprocessing: What a file that is alone sees; one in a bundle or run is described there.
+
+    Raises:
+        ModelError: There is no model, or nothing says how its pixels are to be scaled.
+    """
+    if path.is_dir():
+        if (path / "manifest.json").is_file():
+            bundle = Bundle.open(path)
+            return tuple(
+                _in_bundle(bundle, entry) for entry in bundle.manifest.artifacts if entry.format != "keras"
+            )
+        run = Run.open(path)
+        return (_of_run(run, run.model_path),)
+    return (open_file(path, preprocessing),)
+
+
+def open_reference(path: Path, preprocessing: Preprocessing | None = None) -> Subject:
+    """Returns the reference at a path: a bundle's, a run's model before compression, or a file.
+
+    Raises:
+        ModelError: As `open_subjects`.
+    """
+    if path.is_dir():
+        if (path / "manifest.json").is_file():
+            bundle = Bundle.open(path)
+            entries = {entry.file: entry for entry in bundle.manifest.artifacts}
+            return _in_bundle(bundle, entries[bundle.manifest.reference])
+        run = Run.open(path)
+        return _of_run(run, run.reference_path)
+    return open_file(path, preprocessing)
+
+
+def open_file(path: Path, preprocessing: Preprocessing | None) -> Subject:
+    """Returns one model file, described by the bundle or run in whose folder it lies, or by the caller."""
+    if not path.is_file():
+        raise ModelError(f"{path}: there is no such file or folder.")
+    if path.suffix not in MODEL_SUFFIXES:
+        raise ModelError(f"{path}: no model that is known here.", f"Known: {', '.join(MODEL_SUFFIXES)}.")
+    if (path.parent / "manifest.json").is_file():
+        bundle = Bundle.open(path.parent)
+        for entry in bundle.manifest.artifacts:
+            if entry.file == path.name:
+                return _in_bundle(bundle, entry)
+    if (path.parent / "run.json").is_file():
+        return _of_run(Run.open(path.parent), path)
+    if preprocessing is None:
+        raise ModelError(
+            f"{path}: nothing beside the file says how its pixels are scaled.",
+            "Give --mean and --std: the model sees (pixel - mean) / std.",
+        )
+    return Subject(
+        path=path,
+        format=path.suffix.removeprefix("."),
+        precision="unknown",
+        sha256=sha256(path),
+        preprocessing=preprocessing,
+        raw_pixels=False,
+        class_names=None,
+        origin=None,
+    )
+
+
+def source_of(path: Path) -> Source | None:
+    """Returns the images that a bundle or run (or a file in one) was made with; None for other files."""
+    folder = path if path.is_dir() else path.parent
+    if not (folder / "run.json").is_file():
+        return None
+    record = RunRecord.read(folder / "run.json")
+    return Source(record.recipe.data, record.recipe.seed, record.class_names)
+
+
+def _in_bundle(bundle: Bundle, entry: ArtifactEntry) -> Subject:
+    return Subject(
+        path=bundle.folder / entry.file,
+        format=entry.format,
+        precision=entry.precision,
+        sha256=entry.sha256,
+        preprocessing=bundle.manifest.preprocessing,
+        raw_pixels=entry.raw_pixels and entry.input.scale is None,
+        class_names=bundle.manifest.class_names,
+        origin=bundle.folder,
+    )
+
+
+def _of_run(run: Run, path: Path) -> Subject:
+    return Subject(
+        path=path,
+        format="keras",
+        precision="float32",
+        sha256=sha256(path),
+        preprocessing=run.record.preprocessing,
+        raw_pixels=False,
+        class_names=run.record.class_names,
+        origin=None,
+    )

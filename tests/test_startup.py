@@ -1,0 +1,51 @@
+"""`edgecifar --help` answers at once because it imports none of the engines."""
+
+import subprocess
+import sys
+
+HEAVY = {
+    "PIL",
+    "ai_edge_litert",
+    "jinja2",
+    "keras",
+    "matplotlib",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "scipy",
+    "tensorflow",
+    "tensorflow_model_optimization",
+    "tf2onnx",
+    "tf_keras",
+}
+
+SCRIPT = """
+import sys
+from edgecifar.cli import main
+
+sys.argv = ["edgecifar", *sys.argv[1:]]
+try:
+    main()
+except SystemExit as stop:
+    assert not stop.code, stop.code
+print("imported:", *sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def imported_by(*arguments: str) -> set[str]:
+    result = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *arguments], check=True, capture_output=True, text=True, timeout=60
+    )
+    last = result.stdout.splitlines()[-1]
+    assert last.startswith("imported:")
+    return set(last.split()[1:])
+
+
+def test_help_imports_no_engine() -> None:
+    modules = imported_by("--help")
+    assert "edgecifar" in modules
+    assert not modules & HEAVY
+
+
+def test_a_commands_help_imports_no_engine() -> None:
+    assert not imported_by("train", "--help") & HEAVY

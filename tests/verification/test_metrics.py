@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgecifar.errors import VerificationError
+from edgecifar.protocol import TensorInfo
+from edgecifar.verification import metrics
+
+LABELS = np.array([0, 1, 2, 1])
+REFERENCE = np.array(
+    [[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.5, 0.3, 0.2], [0.1, 0.8, 0.1]], np.float32
+)  # 0 1 0 1
+CANDIDATE = np.array(
+    [[0.6, 0.3, 0.1], [0.1, 0.4, 0.5], [0.1, 0.3, 0.6], [0.2, 0.7, 0.1]], np.float32
+)  # 0 2 2 1
+
+INT8 = TensorInfo("int8", (None, 3), "int8", 1 / 256, -128)
+UINT8 = TensorInfo("uint8", (None, 3), "uint8", 1 / 256, 0)
+
+
+def test_counts_of_a_hand_computed_pair() -> None:
+    assert metrics.count_correct(REFERENCE, LABELS) == 3
+    assert metrics.count_correct(CANDIDATE, LABELS) == 3
+    assert metrics.count_agreements(REFERENCE, CANDIDATE) == 2
+    assert metrics.count_flips(REFERENCE, CANDIDATE, LABELS) == metrics.Flips(
+        right_to_wrong=1, wrong_to_right=1
+    )
+
+
+def test_disagreement_of_two_wrong_answers_is_no_flip() -> None:
+    one, other = np.array([[0.9, 0.1, 0.0]]), np.array([[0.1, 0.9, 0.0]])
+    assert metrics.count_agreements(one, other) == 0
+    assert metrics.count_flips(one, other, np.array([2])) == metrics.Flips(0, 0)
+
+
+def test_first_class_wins_a_tie() -> None:
+    assert metrics.top1(np.array([[0.2, 0.4, 0.4]])).tolist() == [1]
+
+
+def test_differences_are_absolute_and_over_images_and_classes() -> None:
+    one, other = np.array([[0.5, 0.5], [1.0, 0.0]]), np.array([[0.25, 0.75], [1.0, 0.0]])
+    assert metrics.max_difference(one, other) == 0.25
+    assert metrics.mean_difference(one, other) == 0.125
+
+
+def test_steps_ignore_the_zero_point_and_do_not_wrap() -> None:
+    one, other = np.array([[-128, 127, 0]], np.int8), np.array([[0, 255, 131]], np.uint8)
+    assert metrics.max_steps(one, INT8, other, UINT8) == 3
+    assert metrics.max_steps(np.array([[-128]], np.int8), INT8, np.array([[127]], np.int8), INT8) == 255
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        TensorInfo("float", (None, 3), "float32"),
+        TensorInfo("coarser", (None, 3), "int8", 1 / 128, -128),
+        TensorInfo("no zero point", (None, 3), "int8", 1 / 256),
+    ],
+)
+def test_steps_of_outputs_quantized_otherwise_are_refused(other: TensorInfo) -> None:
+    assert not metrics.quantized_alike(INT8, other)
+    with pytest.raises(VerificationError, match="not quantized alike"):
+        metrics.max_steps(np.zeros((1, 3), np.int8), INT8, np.zeros((1, 3), other.dtype), other)
+
+
+@pytest.mark.parametrize(("value", "word"), [(np.nan, "NaN"), (np.inf, "infinity"), (-np.inf, "infinity")])
+def test_values_that_are_no_numbers_are_named_with_their_image(value: float, word: str) -> None:
+    scores = np.zeros((3, 2), np.float32)
+    scores[1, 1] = value
+    with pytest.raises(VerificationError, match=rf"^model\.onnx in ort-cpu produces {word} for image 17\."):
+        metrics.require_finite(scores, "model.onnx in ort-cpu", np.array([4, 17, 30]))
+    metrics.require_finite(scores[[0, 2]], "model.onnx in ort-cpu", np.array([4, 30]))
+
+
+def test_shapes_must_match() -> None:
+    with pytest.raises(VerificationError, match=r"\(4, 3\) and \(3, 3\)"):
+        metrics.count_agreements(REFERENCE, CANDIDATE[:3])
+    with pytest.raises(VerificationError, match="cannot be compared"):
+        metrics.max_difference(REFERENCE, CANDIDATE[:, :2])
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=40),
+)
+def test_flips_account_for_the_whole_change_of_accuracy(rows: list[tuple[int, int, int]]) -> None:
+    labels, before, after = (np.array(column) for column in zip(*rows, strict=True))
+    reference, candidate = np.eye(3)[before], np.eye(3)[after]
+    flips = metrics.count_flips(reference, candidate, labels)
+    change = metrics.count_correct(candidate, labels) - metrics.count_correct(reference, labels)
+    assert flips.wrong_to_right - flips.right_to_wrong == change
+    assert flips.wrong_to_right + flips.right_to_wrong <= len(rows) - metrics.count_agreements(
+        reference, candidate
+    )

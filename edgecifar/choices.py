@@ -1,4 +1,4 @@
-"""Named choices that the command line offers and several stages share. Imports nothing, so that help is quick."""
+"""Named choices that the command line offers and stages share. Imports nothing, so that help is quick."""
 
 from enum import StrEnum
 

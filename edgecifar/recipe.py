@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
 
 from edgecifar.choices import Source
 from edgecifar.errors import RecipeError
@@ -16,18 +16,20 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+BY_VALUE = Strict(strict=False)
+"""Takes what TOML has: a choice by its value, a tuple as an array."""
 
 
 class Part(BaseModel):
-    """A section of a recipe: immutable, and closed to keys that it does not know."""
+    """A section of a recipe: immutable, closed to keys that it does not know, and to "10" or true for 10."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
 
 class DataSpec(Part):
     """Which images, and how many of the training images are held out for validation."""
 
-    source: Source = Source.CIFAR10
+    source: Annotated[Source, BY_VALUE] = Source.CIFAR10
     validation_fraction: Annotated[float, Field(gt=0, le=0.5)] = 0.1
     """Held out of the training images, stratified by class, chosen by the recipe's seed."""
     image_size: Annotated[int, Field(ge=8, le=512)] = 32
@@ -59,7 +61,7 @@ class ModelSpec(Part):
     """Which network."""
 
     name: Literal["vgg6", "shallow3", "resnet8"] = "vgg6"
-    form: Form = Form.EDGE
+    form: Annotated[Form, BY_VALUE] = Form.EDGE
     dropout: Annotated[list[Fraction], Field(min_length=3, max_length=3)] = [0.0, 0.0, 0.0]
     """Rates after the three blocks. `resnet8` has none."""
     l2: NonNegative = 0.0
@@ -95,10 +97,10 @@ class AugmentationSpec(Part):
     """Degrees, uniform in [-shear, shear]."""
     zoom: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Factor, uniform in [1 - zoom, 1 + zoom], for height and width apart."""
-    flip: Flip = Flip.NONE
+    flip: Annotated[Flip, BY_VALUE] = Flip.NONE
     crop: Annotated[int, Field(ge=0, le=64)] = 0
     """Pixels: pad by so many on each side, then cut a random window of the original size."""
-    fill: Fill = Fill.REFLECT
+    fill: Annotated[Fill, BY_VALUE] = Fill.REFLECT
     cutout: Annotated[int, Field(ge=0, le=512)] = 0
     """Side in pixels of one square set to the data set's mean (DeVries & Taylor 2017)."""
     colour: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -132,7 +134,7 @@ class ScheduleSpec(Part):
     """First rate as a share of the peak (cosine, triangular)."""
     end: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Last rate as a share of the peak (cosine, triangular)."""
-    steps: list[tuple[Count, Positive]] = []
+    steps: list[Annotated[tuple[Count, Positive], BY_VALUE]] = []
     """For "steps": [first epoch after which it holds, learning rate], in order."""
 
     @model_validator(mode="after")
@@ -160,7 +162,7 @@ class TrainingSpec(Part):
 
     epochs: Count = 60
     batch_size: Count = 128
-    precision: Precision = Precision.AUTO
+    precision: Annotated[Precision, BY_VALUE] = Precision.AUTO
     label_smoothing: Fraction = 0.0
     ema: Fraction = 0.0
     """Decay per step of the exponential moving average of the weights that is evaluated and kept; 0: none."""
@@ -229,6 +231,10 @@ class Recipe(Part):
     calibration: CalibrationSpec = CalibrationSpec()
 
 
+NOT_TOML = (ValueError, RecursionError)
+"""What tomllib raises: wrong syntax and encoding, integers of more than 4,300 digits, and arrays too deep."""
+
+
 def load_recipe(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     """Returns the recipe of that name or path, with `key=value` overrides applied.
 
@@ -245,7 +251,7 @@ def load_recipe(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Reci
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read ({error.strerror}).") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except NOT_TOML as error:
         raise RecipeError(f"{path}: not a TOML file: {error}.") from error
     table.setdefault("name", path.stem)
     for assignment in overrides:
@@ -316,9 +322,11 @@ def _assign(table: dict[str, Any], assignment: str) -> None:
     if not equals or not all(part.strip() for part in key.split(".")):
         raise RecipeError(f"--set {assignment}: not of the form key=value, for example training.epochs=10.")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
+        parsed = tomllib.loads(f"value = {text}")
+    except NOT_TOML:
+        parsed = {}
+    # More than one key: a text of several lines that happens to look like TOML.
+    value = parsed["value"] if len(parsed) == 1 else text
     *sections, last = (part.strip() for part in key.split("."))
     for section in sections:
         table = table.setdefault(section, {})
@@ -328,8 +336,10 @@ def _assign(table: dict[str, Any], assignment: str) -> None:
 
 
 def _explain(where: str, item: dict[str, Any]) -> str:
-    *sections, key = [str(part) for part in item["loc"] if not _is_union_tag(part)] or [""]
+    *sections, key = _dotted(item["loc"])
     section = f"[{'.'.join(sections)}] " if sections else ""
+    if item["type"] == "model_type":
+        return f"{where}: {section}{key} = {item['input']!r}: a section was expected, not a value."
     if item["type"] != "extra_forbidden":
         message = str(item["msg"]).removeprefix("Value error, ")
         return f"{where}: {section}{key} = {item['input']!r}: {message[:1].lower()}{message[1:]}."
@@ -337,6 +347,17 @@ def _explain(where: str, item: dict[str, Any]) -> str:
     return (
         f"{where}: {section}{key} is not a key.{_did_you_mean(key, known)}\nKnown keys: {', '.join(known)}."
     )
+
+
+def _dotted(location: Iterable[str | int]) -> list[str]:
+    """Returns sections and key, with places in arrays as "steps[0]"."""
+    parts: list[str] = []
+    for part in location:
+        if isinstance(part, int) and parts:
+            parts[-1] += f"[{part}]"
+        elif not _is_union_tag(part):
+            parts.append(str(part))
+    return parts or [""]
 
 
 def _is_union_tag(part: object) -> bool:

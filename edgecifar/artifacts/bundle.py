@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, model_validator
 
 from edgecifar.artifacts.dataset import Preprocessing
 from edgecifar.artifacts.files import sha256
@@ -48,6 +48,8 @@ class ArtifactEntry(Record):
     raw_pixels: bool
     """Whether the input takes pixels of 0-255 as bytes; else it takes preprocessed values (quantized by
     the input's own scale and zero point where it has them)."""
+    output_step: float | None
+    """Real value of one quantization step of an int8 model's output, even where it is given dequantized."""
     weights: Weights
     made_by: str
     """Converter and version: "TensorFlow 2.21.0 TFLiteConverter"."""
@@ -83,6 +85,12 @@ class Manifest(Record):
     """Largest difference in output steps between the int8 TFLite and ONNX files on the golden images; None
     where the bundle does not hold both."""
     tool_versions: dict[str, str]
+
+    @model_validator(mode="after")
+    def _reference_is_an_artifact(self) -> Self:
+        if self.reference not in [entry.file for entry in self.artifacts]:
+            raise ValueError(f"reference {self.reference} is none of the artifacts")
+        return self
 
 
 @dataclass(frozen=True, slots=True)

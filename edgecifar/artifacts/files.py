@@ -1,5 +1,6 @@
 """Files that are whole or not there: written beside their place, then renamed into it."""
 
+import glob
 import hashlib
 import os
 import shutil
@@ -48,6 +49,16 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        put_back(path)
+
+
+def put_back(path: Path) -> None:
+    """Puts back what `replacing_folder` had set aside, where its process ended between the two renames."""
+    if not path.exists():
+        set_aside = path.parent.glob(f".{glob.escape(path.name)}.*.old")
+        newest = max(set_aside, key=lambda folder: folder.stat().st_mtime_ns, default=None)
+        if newest:
+            newest.rename(path)
 
 
 def sha256(path: Path) -> str:

@@ -50,7 +50,7 @@ class Comparison(Record):
     """Largest absolute difference of one probability."""
     mean_difference: float
     """Mean absolute difference over images and classes."""
-    output_scale: float | None
+    output_step: float | None
     """Real value of one step of a quantized output."""
     twin: str | None
     """What `max_twin_steps` compares with, "model.int8.tflite in litert": the same file in LiteRT's default

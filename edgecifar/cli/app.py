@@ -3,7 +3,6 @@
 import sys
 from typing import Annotated, Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -14,20 +13,21 @@ from edgecifar.errors import EdgecifarError
 
 INTERRUPTED = 130
 
-HELP = """Train, compress and export small image classifiers, and prove in the real inference engines what each
-export cost.
+HELP = """Train, compress and export small image classifiers, and prove in the real inference engines what
+each export cost.
 
-Start with:  edgecifar train --recipe demo  (needs no download), then  edgecifar export  and  edgecifar verify.
+Start with:  edgecifar train --recipe demo  (needs no download), then  edgecifar export  and
+edgecifar verify.
 
-Exit status: 0 done, 1 a gate failed, 2 wrong usage or unusable input, 3 a needed engine or device is missing,
-130 interrupted.
+Exit status: 0 done, 1 a gate failed, 2 wrong usage or unusable input, 3 a needed engine or device is
+missing, 130 interrupted.
 """
 
 
 class Commands(TyperGroup):
     """Turns what a command raises into one clear sentence and an exit status."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:  # typer.Context, which the base class does not name
         """Runs the command.
 
         Raises:
@@ -59,7 +59,7 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
+def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"edgecifar {edgecifar.__version__}")
         raise typer.Exit
@@ -71,8 +71,8 @@ def options(
     debug: Annotated[
         bool, typer.Option("--debug", help="Show tracebacks and what the libraries print.")
     ] = False,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """Options that stand before the command."""

@@ -21,7 +21,7 @@ LOG_EVERY_S = 15.0
 class Terminal:
     """The terminal, as `edgecifar.progress.Progress` too."""
 
-    _current: ClassVar["Terminal | None"] = None
+    current: ClassVar["Terminal | None"] = None
 
     def __init__(self, *, quiet: bool, debug: bool) -> None:
         self.quiet = quiet
@@ -33,7 +33,7 @@ class Terminal:
     def start(cls, *, quiet: bool, debug: bool) -> Self:
         """Makes the terminal that this process writes to from now on."""
         made = cls(quiet=quiet, debug=debug)
-        cls._current = made
+        cls.current = made
         if debug:
             logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
             logging.getLogger("matplotlib").setLevel(logging.INFO)
@@ -89,15 +89,22 @@ class Terminal:
 
 
 def load_pipeline() -> ModuleType:
-    """Returns `edgecifar.pipeline`, imported now, without the banners that TensorFlow prints when it loads."""
+    """Returns `edgecifar.pipeline`, imported now, without the banners that TensorFlow prints."""
     with terminal().hushed():
         from edgecifar import pipeline
+        from edgecifar.learning.devices import list_gpus
+
+        # The first look for GPUs makes CUDA complain where there is none.
+        list_gpus()
+    if not terminal().debug:
+        # Hints to developers of training loops (retracing, metrics), not to people who train.
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
     return pipeline
 
 
 def terminal() -> Terminal:
     """Returns the terminal of this process."""
-    return Terminal._current or Terminal.start(quiet=False, debug=False)
+    return Terminal.current or Terminal.start(quiet=False, debug=False)
 
 
 def repeatable(arguments: list[str] | None = None) -> str:
@@ -121,7 +128,7 @@ def figures_text(figures: dict[str, float], rate: float, unit: str) -> str:
             parts.append(f"{name.replace('_', ' ')} {100 * value:.1f} %")
         else:
             parts.append(f"{name.replace('_', ' ')} {value:.3f}")
-    if rate:
+    if rate >= 1:
         parts.append(f"{rate:,.0f} {unit}/s")
     return ", ".join(parts)
 

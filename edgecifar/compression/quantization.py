@@ -11,6 +11,7 @@ from tensorflow_model_optimization.python.core.quantization.keras.collab_opts.pr
 )
 
 from edgecifar.errors import ModelError
+from edgecifar.models.registry import UNREADABLE
 
 quantizers = tfmot.quantization.keras.quantizers
 
@@ -78,7 +79,7 @@ def _source(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
 
 
 def load_quantization_aware(path: Path) -> tf_keras.Model:
-    """Returns the quantization-aware model in a `.keras` file.
+    """Returns the quantization-aware model in a `.h5` file.
 
     Raises:
         ModelError: The file is missing, damaged, or no such model.
@@ -88,8 +89,9 @@ def load_quantization_aware(path: Path) -> tf_keras.Model:
     try:
         with tfmot.quantization.keras.quantize_scope({"WholeOutputConfig": WholeOutputConfig}):
             return tf_keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path}: not a readable quantization-aware Keras model ({error}).") from error
+    except UNREADABLE as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelError(f"{path}: not a readable quantization-aware Keras model ({reason}).") from error
 
 
 class FreezeBatchNormHook:

@@ -7,7 +7,9 @@ would have seen.
 import math
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from edgecifar.artifacts import Preprocessing
 from edgecifar.recipe import AugmentationSpec, Fill, Flip
@@ -45,6 +47,37 @@ def make_augment(spec: AugmentationSpec, preprocessing: Preprocessing) -> Augmen
         return values, labels
 
     return augment
+
+
+def preview(
+    image: NDArray[np.uint8], spec: AugmentationSpec, preprocessing: Preprocessing, count: int, seed: int
+) -> NDArray[np.uint8]:
+    """Returns one image in `count` random changes, as pixels, for people to look at.
+
+    Args:
+        image: uint8 (height, width, 3).
+        spec: What to do.
+        preprocessing: Undone again.
+        count: How many.
+        seed: Of the changes.
+
+    Returns:
+        uint8 (count, height, width, 3).
+    """
+    augment = make_augment(spec, preprocessing)
+    label, index = tf.ones([1, 1]), tf.constant([0], tf.int64)
+    drawn = [
+        augment(
+            tf.constant(image[np.newaxis]),
+            label,
+            index,
+            tf.constant(epoch, tf.int64),
+            tf.constant([seed, epoch], tf.int32),
+        )
+        for epoch in range(count)
+    ]
+    pixels = np.concatenate([values.numpy() for values, _ in drawn]) * preprocessing.std + preprocessing.mean
+    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
 
 
 def move(

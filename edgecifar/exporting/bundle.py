@@ -208,6 +208,7 @@ def _entry(folder: Path, made: _Made, io: Io) -> ArtifactEntry:
         input=loaded.input,
         output=loaded.output,
         raw_pixels=io is Io.UINT8,
+        output_step=integers.PROBABILITY_SCALE if made.precision is Precision.INT8 else None,
         weights=made.weights,
         made_by=made.made_by,
     )
@@ -225,6 +226,7 @@ def _reference_entry(folder: Path) -> ArtifactEntry:
         input=loaded.input,
         output=loaded.output,
         raw_pixels=False,
+        output_step=None,
         weights=Weights.TRAINED,
         made_by=f"tf_keras {tf_keras.__version__}",
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import tensorflow as tf
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edgecifar.artifacts.files import replacing_folder, write_text
+from edgecifar.artifacts.files import put_back, replacing_folder, write_text
 from edgecifar.errors import TrainingError
 
 
@@ -68,6 +68,7 @@ class Checkpointer:
         Raises:
             TrainingError: The checkpoint is damaged, or of another recipe or data set.
         """
+        put_back(self._folder)
         path = self._folder / "progress.json"
         if not path.is_file():
             return ()

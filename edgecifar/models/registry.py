@@ -1,7 +1,10 @@
 """Architectures by their names in recipes."""
 
+import zipfile
+import zlib
 from pathlib import Path
 
+import tensorflow as tf
 import tf_keras
 
 from edgecifar.errors import ModelError, RecipeError
@@ -33,6 +36,13 @@ def build_model(
     return vgg6.build(spec, input_shape, classes, convolutions=2 if spec.name == "vgg6" else 1)
 
 
+UNREADABLE = (
+    OSError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, ImportError, RuntimeError,
+    zipfile.BadZipFile, zlib.error, tf.errors.OpError,
+)  # fmt: skip
+"""What Keras raises for a damaged or foreign file: whatever the zip, JSON or HDF5 reader below it does."""
+
+
 def load_model(path: Path) -> tf_keras.Model:
     """Returns the Keras model in a `.keras` file, for inference and further training.
 
@@ -43,7 +53,6 @@ def load_model(path: Path) -> tf_keras.Model:
         raise ModelError(f"{path}: there is no such model file.")
     try:
         return tf_keras.models.load_model(path, compile=False)
-    # Keras raises whatever the zip, JSON or HDF5 reader below it does.
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"{path}: not a readable Keras model ({reason}).") from error

@@ -1,4 +1,4 @@
-"""The pipeline: composes the stages and chooses paths. The command line and the Python API call these functions."""
+"""The pipeline: composes the stages and chooses paths, for the command line and the Python API."""
 
 from edgecifar.pipeline.doctor import examine
 from edgecifar.pipeline.looking import (

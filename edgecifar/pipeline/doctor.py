@@ -6,8 +6,6 @@ from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import onnxruntime
-
 import edgecifar
 from edgecifar.choices import Device
 from edgecifar.data import find_cifar10, keras_cache
@@ -82,7 +80,6 @@ def _packages() -> list[Check]:
 
 def _gpus() -> list[Check]:
     gpus = list_gpus()
-    providers = ", ".join(onnxruntime.get_available_providers())
     names = ", ".join(place(Device.GPU).names) if gpus else ""
     gpu = (
         Check("GPU in TensorFlow", State.FOUND, names)
@@ -94,7 +91,7 @@ def _gpus() -> list[Check]:
             "pip install 'edgecifar[gpu]' (NVIDIA)",
         )
     )
-    return [gpu, Check("ONNX Runtime's providers", State.FOUND, providers)]
+    return [gpu]
 
 
 def _runtimes() -> list[Check]:

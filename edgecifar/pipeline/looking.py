@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from edgecifar.artifacts import Dataset, Preprocessing
 from edgecifar.artifacts.files import replacing
-from edgecifar.choices import Picture
-from edgecifar.data import Split, fit_preprocessing, load_dataset, load_training_data, read_image
-from edgecifar.data.augmentation import make_augment
+from edgecifar.choices import Picture, Split
+from edgecifar.data import fit_preprocessing, load_dataset, load_training_data, read_image
+from edgecifar.data.augmentation import preview
 from edgecifar.errors import VerificationError
 from edgecifar.host import core_count
 from edgecifar.models import LayerCost, build_model, layer_costs
@@ -21,7 +20,6 @@ from edgecifar.progress import SILENT, Progress
 from edgecifar.recipe import DataSpec, Recipe
 from edgecifar.reporting.grids import PLAIN, RIGHT, WRONG, draw_grid
 from edgecifar.runtimes import get_runtime
-from edgecifar.verification.feeding import Feeding
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +81,13 @@ def predict(
         pixels = data.images
         names = [f"test image {index}" for index in range(len(data))]
         labels: list[str | None] = [data.class_names[label] for label in data.labels]
-        class_names = data.class_names
+        known: tuple[str, ...] | None = data.class_names
     else:
         pixels = np.stack([read_image(path, subject.preprocessing.height) for path in images])
         names, labels = [str(path) for path in images], [None] * len(images)
-        class_names = subject.class_names
+        known = subject.class_names
     probabilities = _run(subject, pixels, runtime, progress)
-    class_names = class_names or tuple(f"class {index}" for index in range(probabilities.shape[1]))
+    class_names = known or tuple(f"class {index}" for index in range(probabilities.shape[1]))
     if len(class_names) != probabilities.shape[1]:
         raise VerificationError(
             f"{subject.path} gives {probabilities.shape[1]} classes, but there are {len(class_names)} names."
@@ -147,19 +145,13 @@ def show(
 def _augmented(recipe: Recipe, data_dir: Path | None, progress: Progress):  # type: ignore[no-untyped-def]
     train_data, _ = load_training_data(recipe.data, seed=recipe.seed, data_dir=data_dir, progress=progress)
     preprocessing = fit_preprocessing(recipe.preprocessing, train_data)
-    augment = make_augment(recipe.augmentation, preprocessing)
-    image, label = train_data.images[:1], train_data.labels[:1]
-    shown = [image[0]]
-    for draw in range(8):
-        values, _ = augment(
-            tf.constant(image), tf.one_hot(label, len(train_data.class_names)), tf.constant([0], tf.int64),
-            tf.constant(draw, tf.int64), tf.constant([recipe.seed, draw], tf.int32),
-        )  # fmt: skip
-        pixels = values[0].numpy() * preprocessing.std + preprocessing.mean
-        shown.append(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
+    image = train_data.images[0]
+    shown = np.concatenate(
+        [image[np.newaxis], preview(image, recipe.augmentation, preprocessing, 8, recipe.seed)]
+    )
     captions = ["as it is", *("augmented" for _ in range(8))]
-    name = train_data.class_names[label[0]]
-    return draw_grid(np.stack(shown), captions, [PLAIN] * 9, 3, f"{recipe.name}: one {name}, augmented")
+    name = train_data.class_names[train_data.labels[0]]
+    return draw_grid(shown, captions, [PLAIN] * 9, 3, f"{recipe.name}: one {name}, augmented")
 
 
 def _predicted(picture: Picture, model: Path, data_dir: Path | None, progress: Progress):  # type: ignore[no-untyped-def]
@@ -200,7 +192,7 @@ def _run(
     name = runtime or subject.runtimes[0]
     loaded = get_runtime(name).load(subject.path, core_count())
     progress.say(f"{subject.path} in {loaded.info.engine} {loaded.info.version} ({loaded.info.device}).")
-    feeding = Feeding(subject.preprocessing, raw_pixels=subject.raw_pixels)
+    feeding = subject.feeding
     chunks = [
         feeding.decode(
             loaded.predict(feeding.encode(images[start : start + 250], loaded.input)), loaded.output

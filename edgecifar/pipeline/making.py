@@ -5,13 +5,13 @@ from pathlib import Path
 
 from edgecifar.artifacts import Bundle, Dataset, Run
 from edgecifar.artifacts.files import write_text
+from edgecifar.choices import Device
 from edgecifar.compression.quantization import load_quantization_aware
 from edgecifar.compression.stage import compress as compress_run
 from edgecifar.data import fit_preprocessing, load_training_data
 from edgecifar.errors import ModelError, TrainingError
 from edgecifar.exporting.bundle import export_bundle
 from edgecifar.exporting.options import DEFAULT_OPSET, Format, Io, Precision
-from edgecifar.learning.devices import Device
 from edgecifar.models import load_model
 from edgecifar.pipeline.places import EXPORTED, RECIPE_FILE, RUNS, TRAINED, make_room, next_run_folder
 from edgecifar.progress import SILENT, Progress
@@ -179,8 +179,8 @@ def export(
 ) -> Bundle:
     """Writes a run as a bundle of models that apps embed.
 
-    Int8 models come from the quantization-aware model where the run has one, else from calibration on training
-    images; the manifest says which.
+    Int8 models come from the quantization-aware model where the run has one, else from calibration on
+    training images; the manifest says which.
 
     Args:
         run: What to export.

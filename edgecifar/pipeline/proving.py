@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from edgecifar.artifacts import Dataset, Gate, ParityReport, Preprocessing
-from edgecifar.data import Split, load_dataset
+from edgecifar.choices import Source as DataSource
+from edgecifar.choices import Split
+from edgecifar.data import load_dataset
 from edgecifar.errors import EngineMissingError, VerificationError
 from edgecifar.host import core_count, cpu_flags, cpu_name
 from edgecifar.pipeline.subjects import Subject, open_reference, open_subjects, source_of
 from edgecifar.progress import SILENT, Progress
 from edgecifar.recipe import DataSpec
-from edgecifar.recipe import Source as DataSource
 from edgecifar.runtimes import get_runtime
-from edgecifar.verification.feeding import Feeding
 from edgecifar.verification.parity import (
     Candidate,
     Circumstances,
@@ -50,7 +50,7 @@ def verify(
 
     Args:
         models: Folders of bundles or runs, or model files.
-        against: The reference: a run (its model before compression), a bundle (its reference) or a model file;
+        against: The reference: a run (its model before compression), a bundle (its reference) or a file;
             None: the first bundle's or run's own.
         split: Which images; only the test split says what an export cost, the others are for choosing.
         gate: What each must hold; None: nothing.
@@ -87,7 +87,7 @@ def verify(
         data = data.select(np.sort(balanced_order(data.labels)[:limit]))
     loaded = get_runtime(reference.runtimes[0]).load(reference.path, core_count())
     return verify_parity(
-        Reference(reference.path.name, loaded, _feeding(reference), reference.sha256),
+        Reference(reference.path.name, loaded, reference.feeding, reference.sha256),
         candidates,
         data,
         gate or Gate(),
@@ -156,15 +156,11 @@ def _candidate(subject: Subject, runtime: str, limit: int | None) -> Candidate:
         precision=subject.precision,
         size_bytes=subject.path.stat().st_size,
         sha256=subject.sha256,
-        feeding=_feeding(subject),
+        feeding=subject.feeding,
         load=lambda: get_runtime(runtime).load(subject.path, core_count()),
         bundle=str(subject.origin) if subject.origin else None,
         limit=limit,
     )
-
-
-def _feeding(subject: Subject) -> Feeding:
-    return Feeding(subject.preprocessing, raw_pixels=subject.raw_pixels)
 
 
 def _tool_versions() -> dict[str, str]:

@@ -9,6 +9,7 @@ from edgecifar.artifacts.run import RunRecord
 from edgecifar.errors import ModelError
 from edgecifar.recipe import DataSpec
 from edgecifar.runtimes import MODEL_SUFFIXES, default_runtimes_for
+from edgecifar.verification.feeding import Feeding
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class Subject:
     preprocessing: Preprocessing
     raw_pixels: bool
     """Whether the input takes the pixels' bytes."""
+    output_step: float | None
+    """Real value of one quantization step of an int8 model's output; None where nothing tells."""
     class_names: tuple[str, ...] | None
     """None where nothing beside the file names them."""
     origin: Path | None
@@ -31,6 +34,11 @@ class Subject:
     def runtimes(self) -> tuple[str, ...]:
         """Names of the runtimes that read such files, the most used first."""
         return default_runtimes_for(self.path.suffix)
+
+    @property
+    def feeding(self) -> Feeding:
+        """How images become the model's input, and its output probabilities."""
+        return Feeding(self.preprocessing, raw_pixels=self.raw_pixels, output_step=self.output_step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +112,7 @@ def open_file(path: Path, preprocessing: Preprocessing | None) -> Subject:
         sha256=sha256(path),
         preprocessing=preprocessing,
         raw_pixels=False,
+        output_step=None,
         class_names=None,
         origin=None,
     )
@@ -126,6 +135,7 @@ def _in_bundle(bundle: Bundle, entry: ArtifactEntry) -> Subject:
         sha256=entry.sha256,
         preprocessing=bundle.manifest.preprocessing,
         raw_pixels=entry.raw_pixels and entry.input.scale is None,
+        output_step=entry.output_step,
         class_names=bundle.manifest.class_names,
         origin=bundle.folder,
     )
@@ -139,6 +149,7 @@ def _of_run(run: Run, path: Path) -> Subject:
         sha256=sha256(path),
         preprocessing=run.record.preprocessing,
         raw_pixels=False,
+        output_step=None,
         class_names=run.record.class_names,
         origin=None,
     )

@@ -28,6 +28,8 @@ class Feeding:
     """Whether the input takes the pixels' bytes; else it takes preprocessed values, quantized by the
     input's own scale and zero point where it has them."""
     outputs: Outputs = Outputs.PROBABILITIES
+    output_step: float | None = None
+    """Real value of one quantization step of the output, where the file gives it dequantized."""
 
     def encode(self, images: NDArray[np.uint8], info: TensorInfo) -> Array:
         """Returns the raw input tensor for a batch of images.
@@ -115,9 +117,10 @@ def are_probabilities(values: NDArray[np.float32], info: TensorInfo) -> bool:
 
     Args:
         values: Dequantized outputs, (N, classes).
-        info: The output; one step of rounding a class is allowed where it is quantized.
+        info: The output; one step of rounding a class is allowed, of 1/256 where the file does not say: an
+            int8 model with float boundaries rounds its softmax too.
     """
-    step = info.scale or 0.0
+    step = info.scale or 1 / 256
     tolerance = 0.01 + values.shape[1] * step
     sums = values.sum(axis=1)
     return bool(values.min() >= -step - 0.01 and np.abs(sums - 1).max() <= tolerance)

@@ -4,14 +4,13 @@ Scores are (N, classes), probabilities or anything that orders the classes alike
 with the highest score, and the first of them at a tie, as in NumPy, TensorFlow and ONNX Runtime.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgecifar.errors import VerificationError
-from edgecifar.protocol import Array, TensorInfo
+from edgecifar.protocol import Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,41 +92,18 @@ def mean_difference(reference: Array, candidate: Array) -> float:
     return float(_differences(reference, candidate).mean())
 
 
-def quantized_alike(one: TensorInfo, other: TensorInfo) -> bool:
-    """Returns whether a step means the same in both tensors: both quantized, with one scale.
-
-    Zero points may differ: the int8 and the uint8 form of one tensor are the same numbers, 128 apart.
-    """
-    if not (is_quantized(one) and is_quantized(other)) or one.scale is None or other.scale is None:
-        return False
-    return math.isclose(one.scale, other.scale, rel_tol=1e-6)
-
-
-def is_quantized(info: TensorInfo) -> bool:
-    """Returns whether a tensor holds integers that stand for real values."""
-    return (
-        np.issubdtype(np.dtype(info.dtype), np.integer)
-        and info.scale is not None
-        and info.zero_point is not None
-    )
-
-
-def max_steps(one: Array, one_info: TensorInfo, other: Array, other_info: TensorInfo) -> int:
+def max_steps(one: Array, other: Array, step: float) -> int:
     """Returns the largest difference between two quantized outputs, in quantization steps.
 
     Args:
-        one: Raw output, integers (N, classes).
-        one_info: How it is quantized.
-        other: Raw output, integers (N, classes).
-        other_info: How it is quantized.
+        one: Dequantized, multiples of `step`, (N, classes).
+        other: As `one`.
+        step: Real value of one quantization step, the same in both.
 
     Raises:
-        VerificationError: The shapes differ, or a step does not mean the same in both.
+        VerificationError: The shapes differ.
     """
-    _require_same_shape(one, other)
-    if not quantized_alike(one_info, other_info):
-        raise VerificationError(f"Outputs {one_info.name} and {other_info.name} are not quantized alike.")
-    return int(np.abs(_steps(one, one_info) - _steps(other, other_info)).max())
+    return round(float(_differences(one, other).max()) / step)
 
 
 def require_finite(scores: Array, subject: str, image_indices: NDArray[np.int64]) -> None:
@@ -150,10 +126,6 @@ def require_finite(scores: Array, subject: str, image_indices: NDArray[np.int64]
         f"{subject} produces {what} for image {image_indices[row]}.",
         "The model is damaged, or its arithmetic overflows in this engine: export it again, or leave it out.",
     )
-
-
-def _steps(raw: Array, info: TensorInfo) -> NDArray[np.int64]:
-    return raw.astype(np.int64) - (info.zero_point or 0)
 
 
 def _differences(reference: Array, candidate: Array) -> NDArray[np.float64]:

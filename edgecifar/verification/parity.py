@@ -75,10 +75,10 @@ class _Measured:
     engine: EngineInfo
     indices: NDArray[np.int64]
     """(n,), rising: the images' places in the data set."""
-    raw: Array
-    """(n, classes)."""
     probabilities: NDArray[np.float32]
     """(n, classes)."""
+    step: float | None
+    """Real value of one quantization step of the output; None where it is not quantized."""
     images_per_s: float
     notes: tuple[str, ...]
 
@@ -141,7 +141,7 @@ def verify_parity(
         gate=gate,
         comparisons=comparisons,
         skipped=circumstances.skipped,
-        notes=tuple(note for one in (expected, *measured) for note in one.notes),
+        notes=tuple(dict.fromkeys(note for one in (expected, *measured) for note in one.notes)),
         cpu=circumstances.cpu,
         cpu_flags=circumstances.cpu_flags,
         tool_versions=circumstances.tool_versions,
@@ -199,17 +199,16 @@ def _measure(
             metrics.require_finite(raw, subject, batch)
             outputs.append(raw)
             task.advance(len(batch), images_per_s=speed.images_per_s)
-    raw = np.concatenate(outputs)
-    probabilities = feeding.decode(raw, model.output)
+    probabilities = feeding.decode(np.concatenate(outputs), model.output)
     return _Measured(
         input=model.input,
         output=model.output,
         engine=model.info,
         indices=indices,
-        raw=raw,
         probabilities=probabilities,
+        step=model.output.scale or feeding.output_step,
         images_per_s=speed.images_per_s,
-        notes=tuple(_notes(subject, feeding, probabilities, model.output, len(data))),
+        notes=tuple(_notes(subject, model, feeding, probabilities, len(data))),
     )
 
 
@@ -236,17 +235,17 @@ def _check_output(subject: str, raw: Array, images: int, classes: int) -> None:
 
 
 def _notes(
-    subject: str, feeding: Feeding, probabilities: NDArray[np.float32], output: TensorInfo, available: int
+    subject: str, model: LoadedModel, feeding: Feeding, probabilities: NDArray[np.float32], available: int
 ) -> list[str]:
     notes = []
     if len(probabilities) < available:
         notes.append(
-            f"{subject} ran on {len(probabilities):,} of {available:,} images, balanced by class, "
+            f"{model.info.runtime} ran on {len(probabilities):,} of {available:,} images, balanced by class, "
             "and is compared with the reference on those."
         )
     if feeding.outputs is Outputs.LOGITS:
         notes.append(f"{subject}: its outputs were taken as logits, and softmax applied to them.")
-    elif not are_probabilities(probabilities, output):
+    elif not are_probabilities(probabilities, model.output):
         notes.append(
             f"{subject}: its outputs do not sum to one, so they are no probabilities; "
             "they are compared as they come."
@@ -269,7 +268,7 @@ def _find_twin(index: int, candidates: Sequence[Candidate], measured: Sequence[_
         for place, other in enumerate(candidates):
             runs_by_default_kernels = measured[place].engine.runtime == TWIN_RUNTIME
             if runs_by_default_kernels and matches(other):
-                alike = metrics.quantized_alike(measured[index].output, measured[place].output)
+                alike = measured[index].step is not None and measured[index].step == measured[place].step
                 return place if place != index and alike else None
     return None
 
@@ -303,19 +302,21 @@ def _compare(
         right_to_wrong=flips.right_to_wrong,
         max_difference=metrics.max_difference(reference, actual.probabilities),
         mean_difference=metrics.mean_difference(reference, actual.probabilities),
-        output_scale=actual.output.scale,
+        output_step=actual.step,
         twin=None if twin is None else _subject(twin[0], twin[1].engine),
-        max_twin_steps=None if twin is None else _max_twin_steps(actual, twin[1]),
+        max_twin_steps=None
+        if twin is None or actual.step is None
+        else _max_twin_steps(actual, twin[1], actual.step),
         images_per_s=actual.images_per_s,
         verdict=verdict,
         broken_gates=broken_gates,
     )
 
 
-def _max_twin_steps(one: _Measured, other: _Measured) -> int:
+def _max_twin_steps(one: _Measured, other: _Measured, step: float) -> int:
     # Both start the same balanced order, so the images that both saw are never none.
     _, rows, other_rows = np.intersect1d(one.indices, other.indices, assume_unique=True, return_indices=True)
-    return metrics.max_steps(one.raw[rows], one.output, other.raw[other_rows], other.output)
+    return metrics.max_steps(one.probabilities[rows], other.probabilities[other_rows], step)
 
 
 def _subject(candidate: Candidate, engine: EngineInfo) -> str:

@@ -38,7 +38,7 @@ def _comparison(artifact: str, runtime: str, correct: int, size_bytes: int, **ch
         "wrong_to_right": correct - REFERENCE_CORRECT + lost + 12,
         "max_difference": 0.03125,
         "mean_difference": 1.25e-4,
-        "output_scale": 1 / 256,
+        "output_step": 1 / 256,
         "twin": None,
         "max_twin_steps": None,
         "images_per_s": 2345.6,
@@ -93,17 +93,17 @@ def report(make_report: Callable[..., ParityReport]) -> ParityReport:
     broken = "model.int8.onnx in ort-cpu loses 0.62 pp, more than the 0.50 pp allowed"
     return make_report(
         _comparison(
-            "model.float32.tflite", "litert", 9_170, 1_243_904, output_scale=None, max_difference=3e-7
+            "model.float32.tflite", "litert", 9_170, 1_243_904, output_step=None, max_difference=3e-7
         ),
         _comparison(
-            "model.float16.tflite", "litert", 9_171, 626_112, output_scale=None, max_difference=0.0009
+            "model.float16.tflite", "litert", 9_171, 626_112, output_step=None, max_difference=0.0009
         ),
-        _comparison("model.dynamic.tflite", "litert", 9_155, 326_000, output_scale=None),
+        _comparison("model.dynamic.tflite", "litert", 9_155, 326_000, output_step=None),
         _comparison("model.int8.tflite", "litert", 9_166, 325_504),
         _comparison(
             "model.int8.tflite", "litert-reference", 0, 325_504, twin=twin, max_twin_steps=58, **subset
         ),
-        _comparison("model.float32.onnx", "ort-cpu", 9_170, 1_242_010, output_scale=None, max_difference=0.0),
+        _comparison("model.float32.onnx", "ort-cpu", 9_170, 1_242_010, output_step=None, max_difference=0.0),
         _comparison(
             "model.int8.onnx",
             "ort-cpu",

@@ -44,24 +44,10 @@ def test_differences_are_absolute_and_over_images_and_classes() -> None:
     assert metrics.mean_difference(one, other) == 0.125
 
 
-def test_steps_ignore_the_zero_point_and_do_not_wrap() -> None:
-    one, other = np.array([[-128, 127, 0]], np.int8), np.array([[0, 255, 131]], np.uint8)
-    assert metrics.max_steps(one, INT8, other, UINT8) == 3
-    assert metrics.max_steps(np.array([[-128]], np.int8), INT8, np.array([[127]], np.int8), INT8) == 255
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        TensorInfo("float", (None, 3), "float32"),
-        TensorInfo("coarser", (None, 3), "int8", 1 / 128, -128),
-        TensorInfo("no zero point", (None, 3), "int8", 1 / 256),
-    ],
-)
-def test_steps_of_outputs_quantized_otherwise_are_refused(other: TensorInfo) -> None:
-    assert not metrics.quantized_alike(INT8, other)
-    with pytest.raises(VerificationError, match="not quantized alike"):
-        metrics.max_steps(np.zeros((1, 3), np.int8), INT8, np.zeros((1, 3), other.dtype), other)
+def test_steps_count_how_far_quantized_outputs_lie_apart() -> None:
+    one, other = np.array([[0.0, 255 / 256, 0.5]], np.float32), np.array([[0.0, 252 / 256, 0.5]], np.float32)
+    assert metrics.max_steps(one, other, 1 / 256) == 3
+    assert metrics.max_steps(one, one, 1 / 256) == 0
 
 
 @pytest.mark.parametrize(("value", "word"), [(np.nan, "NaN"), (np.inf, "infinity"), (-np.inf, "infinity")])

@@ -99,7 +99,7 @@ def test_a_candidate_on_a_subset_meets_the_reference_on_that_subset(
     assert comparison.accuracy == Accuracy(correct=1, total=3)
     assert comparison.reference_correct == 2
     (note,) = report.notes
-    assert note.startswith("model.tflite in litert ran on 3 of 4 images, balanced by class")
+    assert note.startswith("litert ran on 3 of 4 images, balanced by class")
 
 
 def test_a_limit_beyond_the_data_runs_all_of_it(

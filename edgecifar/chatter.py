@@ -6,7 +6,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,14 @@ def diverted() -> Iterator[Chatter]:
     with tempfile.TemporaryFile() as file, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            with _redirected(1, file.fileno()), _redirected(2, file.fileno()):
+            with (
+                _redirected(1, file.fileno()),
+                _redirected(2, file.fileno()),
+                # In a notebook, Python's own streams are not the descriptors.
+                os.fdopen(os.dup(file.fileno()), "w", encoding="utf-8", buffering=1) as stream,
+                redirect_stdout(stream),
+                redirect_stderr(stream),
+            ):
                 yield chatter
         finally:
             file.seek(0)

@@ -272,18 +272,6 @@ def parse_recipe(table: dict[str, Any], where: str) -> Recipe:
         raise RecipeError("\n".join(lines)) from error
 
 
-def read_recipe_json(path: Path) -> Recipe:
-    """Returns the recipe that a run wrote when it was started.
-
-    Raises:
-        RecipeError: The file is damaged.
-    """
-    try:
-        return Recipe.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise RecipeError(f"{path}: not a readable recipe.") from error
-
-
 def recipe_folder() -> Path:
     """Returns the folder of the shipped recipes: inside an installed package, or at a checkout's top."""
     installed = Path(__file__).parent / "recipes"

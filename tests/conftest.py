@@ -4,7 +4,7 @@ import ipaddress
 import os
 import socket
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgecifar.artifacts import Dataset, Preprocessing
+from edgecifar.artifacts import Dataset, Preprocessing, Run
+from edgecifar.choices import Device, Source
+from edgecifar.recipe import (
+    AugmentationSpec,
+    DataSpec,
+    Flip,
+    ModelSpec,
+    OptimizerSpec,
+    Precision,
+    Recipe,
+    TrainingSpec,
+)
 
 # No deadline: a busy machine is no failure. The same examples each time: a failure repeats.
 hypothesis.settings.register_profile("edgecifar", deadline=None, derandomize=True)
@@ -82,6 +93,53 @@ def checkout() -> Path:
     return Path(__file__).parent.parent
 
 
+@pytest.fixture(scope="session")
+def few_images() -> tuple[Dataset, Dataset]:
+    """Images of the sample at half size: 160 to learn from, 40 to measure on."""
+    from edgecifar.data import load_training_data
+
+    parts = load_training_data(DataSpec(source=Source.SAMPLE))
+    small = [
+        replace(part.select(slice(count)), images=np.ascontiguousarray(part.images[:count, ::2, ::2]))
+        for part, count in zip(parts, (160, 40), strict=True)
+    ]
+    return small[0], small[1]
+
+
+@pytest.fixture(scope="session")
+def small_recipe() -> Recipe:
+    """Three epochs of `shallow3` with all that a training has: dropout, averaging, augmentation, decay."""
+    return Recipe(
+        name="small",
+        seed=5,
+        model=ModelSpec(name="shallow3", dropout=[0.1, 0.0, 0.2]),
+        augmentation=AugmentationSpec(flip=Flip.ALTERNATING, crop=2, cutout=4),
+        training=TrainingSpec(
+            epochs=3,
+            # Four batches, the last of 16.
+            batch_size=48,
+            precision=Precision.FLOAT32,
+            label_smoothing=0.1,
+            ema=0.9,
+            optimizer=OptimizerSpec(learning_rate=0.005, weight_decay=5e-3),
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def small_run(
+    small_recipe: Recipe, few_images: tuple[Dataset, Dataset], tmp_path_factory: pytest.TempPathFactory
+) -> Run:
+    """`small_recipe` trained on `few_images` in one go."""
+    from edgecifar.training import train
+
+    preprocessing = Preprocessing(mean=121, std=64, height=16, width=16)
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    return train(
+        small_recipe, *few_images, preprocessing, folder, name="small", command="pytest", device=Device.CPU
+    )
+
+
 @dataclass(frozen=True)
 class Tiny:
     """A small trained network in every form that exports start from."""
@@ -132,7 +190,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     fit(model, 0.02)
     qat_model = tfmot.quantization.keras.quantize_model(model)
     for variable in qat_model.variables:
-        # tfmot starts each range at -6 and moves it by a thousandth a step, too slowly for so short a training.
+        # tfmot starts each range at -6 and moves it by a thousandth a step: too slow for this.
         if "relu" in variable.name and variable.name.endswith("output_min:0"):
             variable.assign(tf.zeros_like(variable))
     fit(qat_model, 0.002)

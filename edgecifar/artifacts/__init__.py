@@ -3,7 +3,7 @@
 from edgecifar.artifacts.bundle import ArtifactEntry, Bundle, Manifest, Weights
 from edgecifar.artifacts.dataset import Dataset, Preprocessing
 from edgecifar.artifacts.report import Comparison, Gate, ParityReport, Verdict
-from edgecifar.artifacts.run import Accuracy, Environment, Run, RunRecord
+from edgecifar.artifacts.run import Accuracy, Environment, Run, RunRecord, Started
 
 __all__ = [
     "Accuracy",
@@ -18,6 +18,7 @@ __all__ = [
     "Preprocessing",
     "Run",
     "RunRecord",
+    "Started",
     "Verdict",
     "Weights",
 ]

@@ -17,8 +17,9 @@ def replacing(path: Path) -> Iterator[Path]:
     # The name keeps the suffix: writers such as Keras choose the format by it.
     temporary = path.with_name(f".{os.getpid()}.partial.{path.name}")
     try:
-        yield temporary
-        temporary.replace(path)
+        with _naming(path, temporary):
+            yield temporary
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -41,15 +42,31 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
     try:
         temporary.chmod(0o755)
-        yield temporary
-        old = path.with_name(f".{path.name}.{os.getpid()}.old")
-        if path.exists():
-            path.rename(old)
-        temporary.rename(path)
+        with _naming(path, temporary):
+            yield temporary
+            old = path.with_name(f".{path.name}.{os.getpid()}.old")
+            if path.exists():
+                path.rename(old)
+            temporary.rename(path)
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         put_back(path)
+
+
+@contextmanager
+def _naming(path: Path, temporary: Path) -> Iterator[None]:
+    """Lets errors of the block name `path`: a full disk names no file, and the temporary one says nothing."""
+    try:
+        yield
+    except OSError as error:
+        # Copying names the source first.
+        named = error.filename if error.filename2 is None else error.filename2
+        if named is None:
+            error.filename = str(path)
+        elif isinstance(named, str) and Path(named).is_relative_to(temporary):
+            error.filename = str(path / Path(named).relative_to(temporary))
+        raise
 
 
 def put_back(path: Path) -> None:

@@ -32,4 +32,8 @@ class Record(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
-            raise ModelError(f"{path}: not a valid {cls.__name__}: {where}: {first['msg']}.") from error
+            reason = f"{where}: {first['msg']}" if where else first["msg"]
+            raise ModelError(
+                f"{path}: not a valid {cls.__name__}: {reason}.",
+                "It is damaged, or another version of edgecifar wrote it: make it again.",
+            ) from error

@@ -38,6 +38,16 @@ class Environment(Record):
     """Arithmetic of the training: float32, bfloat16 or float16."""
 
 
+class Started(Record):
+    """What `started.json` says, written when a training starts so that it can be resumed."""
+
+    recipe: Recipe
+    compress: bool = True
+    """Whether the recipe's compression is part of it."""
+    command: str
+    """What to type to repeat the run."""
+
+
 class RunRecord(Record):
     """What `run.json` says."""
 
@@ -82,6 +92,8 @@ class Run:
         Raises:
             ModelError: There is no finished run.
         """
+        if (folder / "manifest.json").is_file():
+            raise ModelError(f"{folder}: a bundle, not a run.", "Name the run that it was exported from.")
         if not (folder / "run.json").is_file():
             unfinished = (folder / "checkpoint").is_dir()
             mend = f"Finish it with: edgecifar train --resume --out {folder}" if unfinished else ""

@@ -12,7 +12,7 @@ UPDATES = 50
 def make_prunable(model: tf_keras.Model, spec: PruningSpec, steps: int) -> tf_keras.Model:
     """Returns a copy of the model that learns masks for every convolution and dense kernel while it trains.
 
-    Sparsity rises by a cubic polynomial from half its final value (Zhu & Gupta 2017,
+    Sparsity rises from zero by a cubic polynomial (Zhu & Gupta 2017,
     https://arxiv.org/abs/1710.01878), over the first `spec.ramp` of the steps; then the masks are fixed.
 
     Args:
@@ -22,7 +22,7 @@ def make_prunable(model: tf_keras.Model, spec: PruningSpec, steps: int) -> tf_ke
     """
     ramp = max(1, round(spec.ramp * steps))
     schedule = tfmot.sparsity.keras.PolynomialDecay(
-        initial_sparsity=spec.sparsity / 2,
+        initial_sparsity=0.0,
         final_sparsity=spec.sparsity,
         begin_step=0,
         end_step=ramp,

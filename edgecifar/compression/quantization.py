@@ -3,15 +3,20 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras
+from numpy.typing import NDArray
 from tensorflow_model_optimization.python.core.quantization.keras.collab_opts.prune_preserve import (
     default_8bit_prune_preserve_quantize_scheme as prune_preserve,
 )
 
 from edgecifar.errors import ModelError
 from edgecifar.models.registry import UNREADABLE
+
+PREFIX = "quant_"
+"""Of the names of the layers that tfmot wraps."""
 
 quantizers = tfmot.quantization.keras.quantizers
 
@@ -92,6 +97,47 @@ def load_quantization_aware(path: Path) -> tf_keras.Model:
     except UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"{path}: not a readable quantization-aware Keras model ({reason}).") from error
+
+
+def set_activation_ranges(
+    aware: tf_keras.Model, model: tf_keras.Model, values: NDArray[np.float32], batch_size: int
+) -> None:
+    """Starts the moving averages of the activations' ranges where the float model's activations lie.
+
+    tfmot starts them all at [-6, 6] and moves them by a thousandth a step: a short training would end with
+    most of the 256 integers unused.
+
+    Args:
+        aware: The quantization-aware model; changed in place.
+        model: The float model that it was made of.
+        values: Preprocessed training images, (N, height, width, 3).
+        batch_size: As in the training: the averages follow the extremes of batches.
+    """
+    quantized = [layer for layer in aware.layers if _range_of(layer) is not None]
+    names = [layer.name.removeprefix(PREFIX) for layer in quantized]
+    outputs = tf_keras.Model(model.input, [model.get_layer(name).output for name in names])
+    lows, highs = [], []
+    for start in range(0, len(values), batch_size):
+        tensors = outputs(values[start : start + batch_size], training=False)
+        lows.append([float(tf.reduce_min(tensor)) for tensor in tensors])
+        highs.append([float(tf.reduce_max(tensor)) for tensor in tensors])
+    for layer, low, high in zip(quantized, np.mean(lows, axis=0), np.mean(highs, axis=0), strict=True):
+        found = _range_of(layer)
+        if found is not None:
+            # Zero is always representable: padding is zero.
+            found[0].assign(min(low, 0.0))
+            found[1].assign(max(high, 0.0))
+
+
+def _range_of(layer: tf_keras.layers.Layer) -> tuple[tf.Variable, tf.Variable] | None:
+    """Returns the variables that hold the range of a wrapped layer's output; None if it is not quantized."""
+    if not layer.name.startswith(PREFIX):
+        return None
+    by_name = {variable.name.rsplit("/", 1)[-1]: variable for variable in layer.variables}
+    for kind in ("output", "post_activation"):
+        if f"{kind}_min:0" in by_name:
+            return by_name[f"{kind}_min:0"], by_name[f"{kind}_max:0"]
+    return None
 
 
 class FreezeBatchNormHook:

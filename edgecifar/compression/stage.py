@@ -3,14 +3,20 @@
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import tensorflow_model_optimization as tfmot
 import tf_keras
+from numpy.typing import NDArray
 
 from edgecifar.artifacts import Accuracy, Dataset, Run
 from edgecifar.choices import Device
 from edgecifar.compression.pruning import PruningHook, make_prunable
-from edgecifar.compression.quantization import FreezeBatchNormHook, make_quantization_aware
-from edgecifar.errors import RecipeError
+from edgecifar.compression.quantization import (
+    FreezeBatchNormHook,
+    make_quantization_aware,
+    set_activation_ranges,
+)
+from edgecifar.errors import ModelError, RecipeError
 from edgecifar.learning.checkpoint import EpochRow
 from edgecifar.learning.devices import Placement, keras_policy, place
 from edgecifar.learning.evaluation import Evaluator
@@ -28,6 +34,9 @@ from edgecifar.recipe import (
     Precision,
     ScheduleSpec,
 )
+
+RANGE_IMAGES = 1024
+"""Training images that show where activations lie before quantization-aware training."""
 
 
 def compress(
@@ -59,7 +68,7 @@ def compress(
 
     Raises:
         RecipeError: Nothing is asked for, or of zero epochs.
-        ModelError: The run's model cannot be read.
+        ModelError: The run's model or history cannot be read, or is another run's.
         EngineMissingError: The device is not here.
         TrainingError: The loss is no longer finite, or a checkpoint is of another recipe.
     """
@@ -68,6 +77,8 @@ def compress(
     tuner = _Tuner(run, train_data, validation, folder, place(device), progress)
     rows = read_history(run.history_path)
     model = load_model(run.model_path)
+    if model.count_params() != run.record.parameters:
+        raise ModelError(f"{run.model_path}: not the model that the run's run.json describes.")
     precisions = []
     if spec.pruning.sparsity:
         model, pruned_rows, precision = _prune(tuner, model, spec)
@@ -122,6 +133,7 @@ def _quantize(
     quantization = spec.quantization
     with tuner.placement.strategy.scope():
         aware = make_quantization_aware(model, keep_zeros=bool(sparsity(model) > 0))
+    set_activation_ranges(aware, model, tuner.sample(RANGE_IMAGES), quantization.batch_size)
     hook = FreezeBatchNormHook(aware, quantization.freeze_batch_norm)
     rows = tuner.tune(aware, quantization, "quantize", Precision.FLOAT32, hook)
     hook.thaw()
@@ -147,6 +159,12 @@ class _Tuner:
         self._train_data = train_data
         self._folder = folder
         self._progress = progress
+
+    def sample(self, count: int) -> NDArray[np.float32]:
+        """Returns that many training images (or all), drawn by the recipe's seed and preprocessed."""
+        count = min(count, len(self._train_data))
+        drawn = np.random.default_rng(self.run.record.recipe.seed).permutation(len(self._train_data))[:count]
+        return self.run.record.preprocessing.apply(self._train_data.images[drawn])
 
     def steps(self, spec: FineTuneSpec) -> int:
         """Returns the number of steps of a fine-tuning."""

@@ -1,10 +1,11 @@
 """Checkpoints: everything that a training needs to go on as if it had never stopped."""
 
+import errno
 import json
 from pathlib import Path
 
 import tensorflow as tf
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from edgecifar.artifacts.files import put_back, replacing_folder, write_text
 from edgecifar.errors import TrainingError
@@ -56,9 +57,19 @@ class Checkpointer:
         self._checkpoint = tf.train.Checkpoint(**state)
 
     def save(self, rows: tuple[EpochRow, ...]) -> None:
-        """Saves the state after the last of `rows`."""
+        """Saves the state after the last of `rows`.
+
+        Raises:
+            OSError: It cannot be written; the one before is as it was.
+        """
         with replacing_folder(self._folder) as folder:
-            self._checkpoint.write(str(folder / "state"))
+            try:
+                self._checkpoint.write(str(folder / "state"))
+            except tf.errors.OpError as error:
+                # TensorFlow's own kind of error: "{{node ...}} PATH; No space left on device [Op:SaveV2]".
+                reason = str(error).rpartition("; ")[2].partition(" [Op:")[0]
+                number = errno.ENOSPC if isinstance(error, tf.errors.ResourceExhaustedError) else errno.EIO
+                raise OSError(number, reason, str(self._folder)) from error
             progressed = Progressed(identity=self._identity, rows=rows)
             write_text(folder / "progress.json", progressed.model_dump_json(indent=2))
 
@@ -80,6 +91,7 @@ class Checkpointer:
                     f"{self._folder}: the checkpoint is of another recipe or data set.", again
                 )
             self._checkpoint.read(str(self._folder / "state")).assert_consumed()
-        except (ValueError, ValidationError, AssertionError, tf.errors.OpError) as error:
+        # TensorFlow's reader raises IndexError and RuntimeError for files that end too early.
+        except (ValueError, IndexError, RuntimeError, AssertionError, tf.errors.OpError) as error:
             raise TrainingError(f"{self._folder}: the checkpoint is damaged.", again) from error
         return progressed.rows

@@ -123,6 +123,8 @@ def descend(
                     evaluation = evaluator()
             else:
                 evaluation = evaluator()
+            # The last step may have spoilt the weights after the last loss was measured.
+            _check_finite(evaluation.loss, epoch)
             update = {"val_loss": evaluation.loss, "val_accuracy": evaluation.accuracy.rate}
             rows = (*rows, row.model_copy(update=update))
             checkpointer.save(rows)
@@ -169,10 +171,7 @@ def _epoch(
             task.advance(seen - told, epoch=epoch + 1, **figures)
             told = seen
     loss = float(loss_sum) / seen
-    if not math.isfinite(loss):
-        raise TrainingError(
-            f"The loss is {loss} in epoch {epoch + 1}: the training diverged.", "Lower the learning rate."
-        )
+    _check_finite(loss, epoch)
     return EpochRow(
         epoch=epoch + 1,
         phase=plan.phase,
@@ -183,6 +182,13 @@ def _epoch(
         val_accuracy=math.nan,
         seconds=time.perf_counter() - started,
     )
+
+
+def _check_finite(loss: float, epoch: int) -> None:
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"The loss is {loss} in epoch {epoch + 1}: the training diverged.", "Lower the learning rate."
+        )
 
 
 def _make_step(

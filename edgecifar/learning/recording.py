@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 import edgecifar
 from edgecifar.artifacts import Environment, Run, RunRecord
 from edgecifar.artifacts.files import replacing, write_text
+from edgecifar.errors import ModelError
 from edgecifar.host import cpu_flags, cpu_name
 from edgecifar.learning.checkpoint import EpochRow
 from edgecifar.learning.devices import Placement
@@ -74,9 +75,18 @@ def history_csv(rows: tuple[EpochRow, ...]) -> str:
 
 
 def read_history(path: Path) -> tuple[EpochRow, ...]:
-    """Returns the rows of a `history.csv`."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return tuple(EpochRow.model_validate(row) for row in csv.DictReader(file))
+    """Returns the rows of a `history.csv`.
+
+    Raises:
+        ModelError: The file is missing, or no such history.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return tuple(EpochRow.model_validate(row) for row in csv.DictReader(file))
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}).") from error
+    except (ValueError, csv.Error) as error:
+        raise ModelError(f"{path}: not the history of a run.") from error
 
 
 def draw_curves(rows: tuple[EpochRow, ...], title: str, path: Path) -> None:

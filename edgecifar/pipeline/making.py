@@ -3,23 +3,32 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgecifar.artifacts import Bundle, Dataset, Run
-from edgecifar.artifacts.files import write_text
+from edgecifar.artifacts import Bundle, Dataset, Run, Started
 from edgecifar.choices import Device
 from edgecifar.compression.quantization import load_quantization_aware
 from edgecifar.compression.stage import compress as compress_run
 from edgecifar.data import fit_preprocessing, load_training_data
-from edgecifar.errors import ModelError, TrainingError
+from edgecifar.errors import ModelError, RecipeError, TrainingError
 from edgecifar.exporting.bundle import export_bundle
 from edgecifar.exporting.options import DEFAULT_OPSET, Format, Io, Precision
+from edgecifar.learning.devices import place
 from edgecifar.models import load_model
-from edgecifar.pipeline.places import EXPORTED, RECIPE_FILE, RUNS, TRAINED, make_room, next_run_folder
+from edgecifar.pipeline.places import (
+    COMPRESSING,
+    EXPORTED,
+    RUNS,
+    STARTED,
+    TRAINED,
+    check_room,
+    clear,
+    holds_current_folder,
+    is_bundle,
+    is_run,
+    next_run_folder,
+)
 from edgecifar.progress import SILENT, Progress
-from edgecifar.recipe import CompressionSpec, Recipe, read_recipe_json
+from edgecifar.recipe import CompressionSpec, Recipe
 from edgecifar.training import train as train_run
-
-RUN_MARKS = ("run.json", RECIPE_FILE)
-GOLDEN_IMAGES = 16
 
 
 def train(
@@ -56,30 +65,38 @@ def train(
     if resume:
         if out is None:
             raise TrainingError("Resuming needs to know which run.", "Name it with --out RUN.")
-        recipe = _started_recipe(out, recipe)
+        started = _read_started(out / STARTED, recipe)
+        if started.compress and not compress:
+            raise TrainingError(f"{out} was started with compression.", "Resume it without --no-compress.")
     elif recipe is None:
         raise TrainingError("There is nothing to train.", "Name a recipe.")
     else:
         out = out or next_run_folder(recipe.name, recipe.model.name)
-        make_room(out, marks=RUN_MARKS, force=force)
-    command = command or f"edgecifar train --recipe {recipe.name} --seed {recipe.seed}"
+        check_room(out, is_run, force=force)
+        plain = f"edgecifar train --recipe {recipe.name} --seed {recipe.seed}"
+        compresses = compress and not recipe.compression.is_empty
+        started = Started(recipe=recipe, compress=compresses, command=command or plain)
+    recipe, command = started.recipe, started.command
     train_data, validation = load_training_data(
         recipe.data, seed=recipe.seed, data_dir=data_dir, progress=progress
     )
     preprocessing = fit_preprocessing(recipe.preprocessing, train_data)
-    compresses = compress and not recipe.compression.is_empty
-    write_text(out / RECIPE_FILE, recipe.model_dump_json(indent=2) + "\n")
-    folder = out / TRAINED if compresses else out
+    # A device that is missing is told before an older run is removed.
+    place(device)
+    if not resume:
+        clear(out)
+    started.write(out / STARTED)
+    folder = out / TRAINED if started.compress else out
     if resume and (folder / "run.json").is_file():
         run = Run.open(folder)
         progress.say(f"{folder} is trained already.")
     else:
-        name = f"{out.name}-{TRAINED}" if compresses else out.name
+        name = f"{out.name}-{TRAINED}" if started.compress else out.name
         run = train_run(
             recipe, train_data, validation, preprocessing, folder, name=name, command=command, device=device,
             progress=progress,
         )  # fmt: skip
-    if not compresses:
+    if not started.compress:
         return run
     return compress_run(
         run, recipe.compression, train_data, validation, out, name=out.name, command=command, device=device,
@@ -87,17 +104,17 @@ def train(
     )  # fmt: skip
 
 
-def _started_recipe(folder: Path, wanted: Recipe | None) -> Recipe:
-    """Returns the recipe with which the run in `folder` was started."""
-    if (folder / "run.json").is_file():
-        raise TrainingError(f"{folder} is finished: there is nothing to resume.")
-    if not (folder / RECIPE_FILE).is_file():
-        raise TrainingError(f"{folder}: there is no run to resume (no {RECIPE_FILE}).")
-    started = read_recipe_json(folder / RECIPE_FILE)
-    if wanted is not None and wanted != started:
+def _read_started(path: Path, wanted: Recipe | None) -> Started:
+    """Returns with what the run beside `path` was started; another recipe than that is refused."""
+    if (path.parent / "run.json").is_file():
+        raise TrainingError(f"{path.parent} is finished: there is nothing to resume.")
+    if not path.is_file():
+        raise TrainingError(f"{path.parent}: there is nothing to resume (no {path.name}).")
+    started = Started.read(path)
+    if wanted is not None and wanted != started.recipe:
         raise TrainingError(
-            f"{folder} was started with other choices than those given now.",
-            "Resume it without --recipe, --set and --seed, or start afresh with --force.",
+            f"{path.parent} was started with other choices than those given now.",
+            "Resume it without them, or start afresh with --force.",
         )
     return started
 
@@ -118,11 +135,11 @@ def compress(
 
     Args:
         run: What to compress; its float model is the start.
-        spec: What to do; None: what the run's recipe says.
+        spec: What to do; None: what the run's recipe says, or what was started where it is resumed.
         data_dir: Where the images lie, as for `train`.
         out: Folder of the new run; None: `runs/NAME-compressed`.
         device: Where to train.
-        resume: Whether to go on from the checkpoints in `out`.
+        resume: Whether to go on with the unfinished compression in `out`.
         force: Whether a run that is already in `out` is replaced.
         command: What repeats this, for the record; None: the plain command.
         progress: Told of each step.
@@ -130,22 +147,33 @@ def compress(
     Raises:
         EdgecifarError: Any of its kinds: see `edgecifar.errors`.
     """
-    spec = spec or run.record.recipe.compression
     out = out or RUNS / f"{run.record.name}-compressed"
-    if not resume:
-        make_room(out, marks=(*RUN_MARKS, "checkpoint"), force=force)
+    _keep_apart(run, out)
+    recipe = run.record.recipe
+    wanted = recipe.model_copy(update={"compression": spec}) if spec else None
+    if resume:
+        started = _read_started(out / COMPRESSING, wanted)
+    else:
+        check_room(out, is_run, force=force)
+        plain = f"edgecifar compress {run.folder.name}"
+        started = Started(recipe=wanted or recipe, command=command or plain)
+    if started.recipe.compression.is_empty:
+        raise RecipeError("There is nothing to compress.", "Ask for --prune SPARSITY, --qat or both.")
     train_data, validation = _data_of(run, data_dir, progress)
+    place(device)
+    if not resume:
+        clear(out)
+    started.write(out / COMPRESSING)
     return compress_run(
-        run,
-        spec,
-        train_data,
-        validation,
-        out,
-        name=out.name,
-        command=command or f"edgecifar compress {run.folder.name}",
-        device=device,
-        progress=progress,
-    )
+        run, started.recipe.compression, train_data, validation, out, name=out.name, command=started.command,
+        device=device, progress=progress,
+    )  # fmt: skip
+
+
+def _keep_apart(run: Run, out: Path) -> None:
+    """Refuses to write over the run that is read."""
+    if run.folder.resolve().is_relative_to(out.resolve()):
+        raise ModelError(f"{out} holds the run {run.folder}: it is left alone.", "Choose another --out.")
 
 
 def _data_of(run: Run, data_dir: Path | None, progress: Progress) -> tuple[Dataset, Dataset]:
@@ -199,15 +227,17 @@ def export(
     """
     recipe = run.record.recipe
     out = out or EXPORTED / f"{recipe.name}-{recipe.model.name}"
-    if out.exists() and not force:
-        make_room(out, marks=("manifest.json",), force=False)
+    _keep_apart(run, out)
+    if holds_current_folder(out):
+        raise ModelError(f"{out} holds the current folder: it is left alone.", "Choose another --out.")
+    check_room(out, is_bundle, force=force)
     train_data, validation = _data_of(run, data_dir, progress)
     return export_bundle(
         run=run,
         float_model=load_model(run.model_path),
         qat_model=load_quantization_aware(run.qat_path) if run.qat_path else None,
-        formats=tuple(formats),
-        precisions=tuple(precisions),
+        formats=tuple(Format(format_) for format_ in formats),
+        precisions=tuple(Precision(precision) for precision in precisions),
         io=io,
         opset=opset,
         batch=batch,

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from edgecifar.artifacts import Bundle, Run
@@ -13,8 +14,10 @@ EXPORTED = Path("exported")
 """Where bundles go that are given no place, below the current folder."""
 TRAINED = "trained"
 """Folder of the run before compression, inside the compressed run that `train` makes."""
-RECIPE_FILE = "recipe.json"
-"""Written when a training starts, so that it can be resumed without naming the recipe."""
+STARTED = "started.json"
+"""Written when a training starts: its recipe and command."""
+COMPRESSING = "compressing.json"
+"""Written when a compression of its own starts: the recipe with what is asked for, and the command."""
 
 
 def next_run_folder(recipe_name: str, model_name: str) -> Path:
@@ -35,6 +38,8 @@ def newest_run() -> Run:
         ModelError: There is none.
     """
     records = sorted(RUNS.glob("*/run.json"), key=lambda path: path.stat().st_mtime)
+    # Bundles keep the record of their run.
+    records = [path for path in records if is_run(path.parent)]
     if not records:
         raise ModelError("There is no finished run in runs/.", "Make one with: edgecifar train")
     return Run.open(records[-1].parent)
@@ -46,10 +51,10 @@ def unfinished_run() -> Path:
     Raises:
         ModelError: There is none.
     """
-    started = sorted(RUNS.glob(f"*/{RECIPE_FILE}"), key=lambda path: path.stat().st_mtime)
+    started = sorted(RUNS.glob(f"*/{STARTED}"), key=lambda path: path.stat().st_mtime)
     open_ones = [path.parent for path in started if not (path.parent / "run.json").is_file()]
     if not open_ones:
-        raise ModelError("There is no unfinished run in runs/.", "Name one with --out RUN.")
+        raise ModelError("There is no unfinished training in runs/.", "Name its folder with --out RUN.")
     return open_ones[-1]
 
 
@@ -60,31 +65,52 @@ def newest_bundle() -> Bundle:
         ModelError: There is none.
     """
     manifests = sorted(EXPORTED.glob("*/manifest.json"), key=lambda path: path.stat().st_mtime)
+    manifests = [path for path in manifests if is_bundle(path.parent)]
     if not manifests:
         raise ModelError("There is no bundle in exported/.", "Make one with: edgecifar export")
     return Bundle.open(manifests[-1].parent)
 
 
-def make_room(folder: Path, *, marks: tuple[str, ...], force: bool) -> None:
-    """Makes sure that `folder` can be written, removing an older run or bundle if `force` allows it.
+def is_run(folder: Path) -> bool:
+    """Returns whether a run or a compression was finished or begun in `folder`."""
+    finished = (folder / "run.json").is_file() and (folder / "model.keras").is_file()
+    return finished or any((folder / name).is_file() for name in (STARTED, COMPRESSING))
+
+
+def is_bundle(folder: Path) -> bool:
+    """Returns whether `folder` holds a bundle; other tools write a `manifest.json` too."""
+    return all((folder / name).is_file() for name in ("manifest.json", "preprocessing.json", "labels.txt"))
+
+
+def check_room(folder: Path, ours: Callable[[Path], bool], *, force: bool) -> None:
+    """Makes sure that something may be written in `folder`; removes nothing.
 
     Args:
-        folder: Where something is to be written.
-        marks: Files of which an older one has at least one; a folder without is not ours to remove.
-        force: Whether an older one may be removed.
+        folder: Where something is to be written: nothing, an empty folder, or an older run or bundle.
+        ours: Whether an existing folder is an older one of the same kind; others are never replaced.
+        force: Whether an older one may be replaced.
 
     Raises:
         ModelError: The folder is in use, or is a file.
     """
-    if folder.is_dir() and not any(folder.iterdir()):
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
-    if not folder.exists():
-        return
-    ours = folder.is_dir() and any((folder / mark).exists() for mark in marks)
-    if not ours:
+    if not ours(folder):
         raise ModelError(
-            f"{folder} exists and is none of edgecifar's: it is left alone.", "Choose another --out."
+            f"{folder} exists and holds something else: it is left alone.", "Choose another --out."
         )
     if not force:
         raise ModelError(f"{folder} exists.", "Choose another --out, or replace it with --force.")
-    shutil.rmtree(folder)
+    if holds_current_folder(folder):
+        raise ModelError(f"{folder} holds the current folder: it is not replaced.", "Choose another --out.")
+
+
+def holds_current_folder(folder: Path) -> bool:
+    """Returns whether `folder` is the current folder or one above it."""
+    return Path.cwd().is_relative_to(folder.resolve())
+
+
+def clear(folder: Path) -> None:
+    """Removes an older run, after `check_room` and once nothing else can go wrong before a new one begins."""
+    if folder.exists() and is_run(folder):
+        shutil.rmtree(folder)

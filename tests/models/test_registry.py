@@ -76,7 +76,7 @@ def test_a_file_cut_short_is_told(share: float, model_file: Path, tmp_path: Path
     content = model_file.read_bytes()
     path = tmp_path / "model.keras"
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(ModelError, match="model.keras: not a readable Keras model"):
+    with pytest.raises(ModelError, match=r"model.keras: not a readable Keras model"):
         load_model(path)
 
 
@@ -86,7 +86,7 @@ def test_a_file_with_a_hole_is_told(model_file: Path, tmp_path: Path) -> None:
     content[middle : middle + 1000] = bytes(1000)
     path = tmp_path / "model.keras"
     path.write_bytes(content)
-    with pytest.raises(ModelError, match="model.keras: not a readable Keras model"):
+    with pytest.raises(ModelError, match=r"model.keras: not a readable Keras model"):
         load_model(path)
 
 
@@ -94,7 +94,7 @@ def test_a_file_with_a_hole_is_told(model_file: Path, tmp_path: Path) -> None:
 def test_another_kind_of_file_is_told(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "model.keras"
     path.write_bytes(content)
-    with pytest.raises(ModelError, match="model.keras: not a readable Keras model"):
+    with pytest.raises(ModelError, match=r"model.keras: not a readable Keras model"):
         load_model(path)
 
 
@@ -104,7 +104,7 @@ def test_another_zip_is_told(members: dict[str, bytes], tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in members.items():
             archive.writestr(name, content)
-    with pytest.raises(ModelError, match="model.keras: not a readable Keras model"):
+    with pytest.raises(ModelError, match=r"model.keras: not a readable Keras model"):
         load_model(path)
 
 
@@ -115,5 +115,5 @@ def test_a_model_of_keras_3_is_told(model_file: Path, tmp_path: Path) -> None:
             content = source.read(name)
             # Keras 3 has another name for it.
             archive.writestr(name, content.replace(b"batch_input_shape", b"batch_shape"))
-    with pytest.raises(ModelError, match="model.keras: not a readable Keras model"):
+    with pytest.raises(ModelError, match=r"model.keras: not a readable Keras model"):
         load_model(path)

@@ -1,0 +1,164 @@
+import dataclasses
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgecifar.artifacts import Dataset, Run
+from edgecifar.choices import Device
+from edgecifar.compression.quantization import load_quantization_aware
+from edgecifar.compression.stage import compress
+from edgecifar.errors import ModelError, RecipeError, TrainingError
+from edgecifar.learning.checkpoint import EpochRow
+from edgecifar.learning.evaluation import Evaluator
+from edgecifar.learning.recording import read_history, sparsity
+from edgecifar.models import load_model
+from edgecifar.progress import SILENT, Progress
+from edgecifar.recipe import CompressionSpec, PruningSpec
+
+Split = tuple[Dataset, Dataset]
+
+
+@dataclasses.dataclass
+class Interrupting:
+    """Progress that presses Ctrl-C in one task after so many images, and keeps what it was told."""
+
+    phase: str = ""
+    after: int = 0
+    said: list[str] = dataclasses.field(default_factory=list)
+    _seen: dict[str, int] = dataclasses.field(default_factory=dict)
+    _running: str = ""
+
+    @contextmanager
+    def task(self, name: str, total: int, unit: str) -> "Iterator[Interrupting]":
+        self._running = name
+        yield self
+
+    def advance(self, amount: int = 1, **figures: float) -> None:
+        self._seen[self._running] = self._seen.get(self._running, 0) + amount
+        if self._running == self.phase and self._seen[self.phase] > self.after:
+            raise KeyboardInterrupt
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+
+def compress_small(
+    run: Run, spec: CompressionSpec, images: Split, folder: Path, progress: Progress = SILENT
+) -> Run:
+    return compress(
+        run, spec, *images, folder, name="compressed", command="pytest", device=Device.CPU, progress=progress
+    )
+
+
+def without_seconds(run: Run) -> list[EpochRow]:
+    return [row.model_copy(update={"seconds": 0.0}) for row in read_history(run.history_path)]
+
+
+def test_a_compressed_run_is_complete(
+    compressed_run: Run, small_run: Run, both: CompressionSpec, few_images: Split
+) -> None:
+    names = {path.name for path in compressed_run.folder.iterdir()}
+    files = {"model.keras", "reference.keras", "qat.h5", "history.csv", "curves.png", "run.json"}
+    assert names == files | {"events"}
+    assert Run.open(compressed_run.folder) == compressed_run
+    record = compressed_run.record
+    assert (record.name, record.parent, record.command) == ("compressed", "small", "pytest")
+    assert record.recipe.compression == both
+    assert record.recipe.training == small_run.record.recipe.training
+    assert record.train_fingerprint == few_images[0].fingerprint
+    assert record.environment.precision == "float32"
+
+
+def test_the_reference_is_the_model_before(compressed_run: Run, small_run: Run) -> None:
+    assert compressed_run.reference_path.read_bytes() == small_run.model_path.read_bytes()
+
+
+def test_the_history_goes_on_after_the_trainings(compressed_run: Run, small_run: Run) -> None:
+    rows = read_history(compressed_run.history_path)
+    assert rows[:3] == read_history(small_run.history_path)
+    assert [(row.epoch, row.phase) for row in rows[3:]] == [
+        (1, "prune"),
+        (2, "prune"),
+        (1, "quantize"),
+        (2, "quantize"),
+    ]
+    assert compressed_run.record.duration_s == pytest.approx(sum(row.seconds for row in rows))
+
+
+def test_the_recorded_accuracies_are_those_of_the_files(compressed_run: Run, few_images: Split) -> None:
+    record, validation = compressed_run.record, few_images[1]
+    assert compressed_run.qat_path
+    pruned = Evaluator(load_model(compressed_run.model_path), validation, record.preprocessing)()
+    assert record.validation == pruned.accuracy
+    aware = Evaluator(load_quantization_aware(compressed_run.qat_path), validation, record.preprocessing)()
+    assert record.validation_quantized == aware.accuracy
+    rows = read_history(compressed_run.history_path)
+    assert rows[4].val_accuracy == pruned.accuracy.rate
+    assert rows[4].val_loss == pytest.approx(pruned.loss, rel=1e-4)
+    assert rows[6].val_accuracy == aware.accuracy.rate
+    assert rows[6].val_loss == pytest.approx(aware.loss, rel=1e-4)
+
+
+def test_the_recorded_sparsity_is_the_one_asked_for(compressed_run: Run) -> None:
+    assert compressed_run.record.sparsity == pytest.approx(0.6, abs=1e-3)
+    assert sparsity(load_model(compressed_run.model_path)) == compressed_run.record.sparsity
+
+
+def test_a_compression_that_is_interrupted_in_each_phase_ends_as_if_nothing_had_happened(
+    small_run: Run, both: CompressionSpec, few_images: Split, compressed_run: Run, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        compress_small(small_run, both, few_images, tmp_path, Interrupting("prune", after=200))
+    sparser = PruningSpec(**both.pruning.model_dump() | {"sparsity": 0.7})
+    with pytest.raises(TrainingError, match="the checkpoint is of another recipe or data set"):
+        compress_small(small_run, CompressionSpec(pruning=sparser), few_images, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        compress_small(small_run, both, few_images, tmp_path, Interrupting("quantize", after=200))
+    assert not (tmp_path / "run.json").exists()
+    watching = Interrupting()
+    resumed = compress_small(small_run, both, few_images, tmp_path, watching)
+    assert "Going on after epoch 2 of 2." in watching.said, "the pruning"
+    assert "Going on after epoch 1 of 2." in watching.said, "the quantization"
+    assert without_seconds(resumed) == without_seconds(compressed_run)
+    assert resumed.qat_path
+    assert compressed_run.qat_path
+    for before, after in (
+        (load_model(compressed_run.model_path), load_model(resumed.model_path)),
+        (load_quantization_aware(compressed_run.qat_path), load_quantization_aware(resumed.qat_path)),
+    ):
+        for expected, weight in zip(before.get_weights(), after.get_weights(), strict=True):
+            np.testing.assert_array_equal(weight, expected)
+
+
+def test_nothing_to_do_is_told(small_run: Run, few_images: Split, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="There is nothing to compress") as caught:
+        compress_small(small_run, CompressionSpec(), few_images, tmp_path / "run")
+    assert caught.value.mend == "Ask for --prune SPARSITY, --qat or both."
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["model.keras", "history.csv"])
+@pytest.mark.parametrize("damage", ["missing", "cut short"])
+def test_a_damaged_run_is_told(
+    name: str, damage: str, small_run: Run, both: CompressionSpec, few_images: Split, tmp_path: Path
+) -> None:
+    shutil.copytree(small_run.folder, tmp_path / "small")
+    path = tmp_path / "small" / name
+    content = path.read_bytes()
+    path.unlink()
+    if damage == "cut short":
+        path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ModelError, match=name):
+        compress_small(Run.open(tmp_path / "small"), both, few_images, tmp_path / "run")
+
+
+def test_another_model_in_the_runs_place_is_told(
+    small_run: Run, both: CompressionSpec, few_images: Split, tmp_path: Path
+) -> None:
+    record = small_run.record.model_copy(update={"parameters": small_run.record.parameters + 1})
+    with pytest.raises(ModelError, match=r"model.keras: not the model that the run's run.json describes"):
+        compress_small(Run(small_run.folder, record), both, few_images, tmp_path)

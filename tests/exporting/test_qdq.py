@@ -1,0 +1,179 @@
+"""The pass on graphs written by hand."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from edgecifar.errors import ExportError
+from edgecifar.exporting import graph, qdq
+from edgecifar.exporting.options import Io
+
+
+def quantizer(operator, source, result, scale, zero_point):
+    return helper.make_node(operator, [source, scale, zero_point], [result])
+
+
+def int8_model(body, constants=()):
+    """Returns int8 (N, 4) -> DequantizeLinear -> body (real -> result) -> QuantizeLinear -> int8 (N, 4)."""
+    values = [helper.make_tensor_value_info(name, TensorProto.INT8, [1, 4]) for name in ("in", "out")]
+    nodes = [
+        quantizer("DequantizeLinear", "in", "real", "s", "z"),
+        *body,
+        quantizer("QuantizeLinear", "result", "out", "s", "z"),
+    ]
+    initializers = [
+        numpy_helper.from_array(array, name)
+        for name, array in (("s", np.array(0.5, np.float32)), ("z", np.array(-28, np.int8)), *constants)
+    ]
+    built = helper.make_graph(nodes, "g", values[:1], values[1:], initializers)
+    return helper.make_model(built, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def run(content, values):
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: values})[0]
+
+
+def one_by_one(content):
+    """Runs a model of batch size 1 on `EVERY`."""
+    return np.concatenate([run(content, row[None]) for row in EVERY])
+
+
+EVERY = np.arange(-128, 128, dtype=np.int8).reshape(64, 4)
+RELU = [helper.make_node("Relu", ["real"], ["result"])]
+
+
+def expected_relu(integers):
+    return np.maximum(integers, -28)
+
+
+def test_unsigned_integers_are_the_signed_ones_moved_by_128():
+    model = int8_model(RELU)
+    quantizations = qdq.to_unsigned(model, Io.UINT8)
+    assert quantizations["image"] == quantizations["probabilities"] == graph.Quantization(0.5, 100)
+    found = run(graph.finish(model, None, quantizations), (EVERY.astype(np.int16) + 128).astype(np.uint8))
+    np.testing.assert_array_equal(found.astype(np.int16) - 128, expected_relu(EVERY))
+
+
+def test_signed_boundaries_take_and_give_the_signed_integers():
+    model = int8_model(RELU)
+    quantizations = qdq.to_unsigned(model, Io.INT8)
+    assert quantizations["image"] == graph.Quantization(0.5, -28)
+    found = run(graph.finish(model, None, quantizations), EVERY)
+    assert found.dtype == np.int8
+    np.testing.assert_array_equal(found, expected_relu(EVERY))
+
+
+def test_a_pair_that_changes_nothing_goes():
+    body = [
+        helper.make_node("Relu", ["real"], ["r"]),
+        quantizer("QuantizeLinear", "r", "q", "s", "z"),
+        quantizer("DequantizeLinear", "q", "d", "s", "z"),
+        quantizer("QuantizeLinear", "d", "q2", "s", "z"),
+        quantizer("DequantizeLinear", "q2", "result", "s", "z"),
+    ]
+    model = int8_model(body)
+    qdq.to_unsigned(model, Io.UINT8)
+    operators = [node.op_type for node in model.graph.node]
+    # What is left: in -> D -> Relu -> Q -> out, without D -> Q in between.
+    assert operators.count("QuantizeLinear") == 1
+    assert operators.count("DequantizeLinear") == 1
+
+
+def rescaling_model():
+    """in -> D -> Relu -> Q -> D -> Q -> out, with another scale inside."""
+    constants = [("s2", np.array(0.25, np.float32))]
+    body = [
+        helper.make_node("Relu", ["real"], ["r"]),
+        quantizer("QuantizeLinear", "r", "q", "s2", "z"),
+        quantizer("DequantizeLinear", "q", "result", "s2", "z"),
+    ]
+    return int8_model(body, constants)
+
+
+def test_a_pair_that_rescales_stays():
+    signed = one_by_one(rescaling_model().SerializeToString())
+    model = rescaling_model()
+    content = graph.finish(model, None, qdq.to_unsigned(model, Io.INT8))
+    # Two of the model's own, and one at each boundary.
+    assert [node.op_type for node in model.graph.node].count("QuantizeLinear") == 4
+    np.testing.assert_array_equal(run(content, EVERY), signed)
+
+
+def test_constants_that_are_added_move_and_weights_do_not():
+    constants = [
+        ("added", np.array([-128, 0, 5, 127], np.int8)),
+        ("w", np.eye(4, dtype=np.int8) * 2),
+        ("zw", np.array(0, np.int8)),
+    ]
+    body = [
+        quantizer("DequantizeLinear", "added", "a", "s", "z"),
+        quantizer("DequantizeLinear", "w", "wr", "s", "zw"),
+        helper.make_node("MatMul", ["real", "wr"], ["m"]),
+        helper.make_node("Add", ["m", "a"], ["result"]),
+    ]
+    model = int8_model(body, constants)
+    signed = one_by_one(model.SerializeToString())
+    quantizations = qdq.to_unsigned(model, Io.INT8)
+    arrays = graph.arrays(model.graph)
+    np.testing.assert_array_equal(arrays["added"], np.array([0, 128, 133, 255], np.uint8))
+    assert arrays["w"].dtype == np.int8
+    np.testing.assert_array_equal(run(graph.finish(model, None, quantizations), EVERY), signed)
+
+
+def test_an_operator_that_computes_with_integers_is_refused():
+    body = [
+        quantizer("QuantizeLinear", "real", "q", "s", "z"),
+        helper.make_node("Max", ["q", "z"], ["m"]),
+        quantizer("DequantizeLinear", "m", "result", "s", "z"),
+    ]
+    model = int8_model(body)
+    with pytest.raises(ExportError, match="no rule for Max"):
+        qdq.to_unsigned(model, Io.UINT8)
+
+
+def test_the_file_is_the_same_whatever_the_order_and_counters_were():
+    def build(offset, order):
+        nodes = [
+            helper.make_node("Relu", ["x"], [f"Relu__{offset}:0"], name=f"Relu__{offset}"),
+            helper.make_node("Neg", ["x"], [f"Neg__{offset + 1}:0"], name=f"Neg__{offset + 1}"),
+            helper.make_node("Add", [f"Relu__{offset}:0", f"Neg__{offset + 1}:0"], ["y"], name="sum"),
+        ]
+        nodes = [nodes[index] for index in order]
+        values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 2]) for name in ("x", "y")]
+        unused = numpy_helper.from_array(np.zeros(offset, np.float32), f"const__{offset}")
+        built = helper.make_graph(
+            nodes, f"tmp{offset}", values[:1], values[1:], [unused], doc_string=str(offset)
+        )
+        domains = [helper.make_opsetid("ai.onnx.ml", 2), helper.make_opsetid("", 17)]
+        return graph.finish(helper.make_model(built, opset_imports=domains, ir_version=8), None, {})
+
+    assert build(3, (0, 1, 2)) == build(40, (1, 0, 2))
+
+
+def test_a_reshape_written_for_one_image_takes_any_batch():
+    nodes = [helper.make_node("Reshape", ["x", "shape"], ["y"])]
+    values = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2, 2]),
+              helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4])]  # fmt: skip
+    shape = numpy_helper.from_array(np.array([1, 4], np.int64), "shape")
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", values[:1], values[1:], [shape]),
+        opset_imports=[helper.make_opsetid("", 17)], ir_version=8,
+    )  # fmt: skip
+    content = graph.finish(model, None, {})
+    assert run(content, np.zeros((5, 2, 2), np.float32)).shape == (5, 4)
+
+
+def test_the_checker_refuses_a_wrong_graph():
+    model = int8_model([helper.make_node("Relu", ["nowhere"], ["result"])])
+    with pytest.raises(ExportError, match="checker refuses"):
+        graph.finish(model, None, {})
+
+
+def test_quantizations_are_in_the_metadata():
+    model = int8_model(RELU)
+    content = graph.finish(model, None, qdq.to_unsigned(model, Io.UINT8))
+    metadata = {item.key: item.value for item in onnx.load_from_string(content).metadata_props}
+    assert metadata["quantization.image"] == '{"scale": 0.5, "zero_point": 100}'

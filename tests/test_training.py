@@ -1,0 +1,191 @@
+import dataclasses
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tf_keras
+from PIL import Image
+
+from edgecifar.artifacts import Dataset, Run
+from edgecifar.choices import Device
+from edgecifar.errors import EngineMissingError, TrainingError
+from edgecifar.learning.checkpoint import EpochRow
+from edgecifar.learning.evaluation import Evaluator
+from edgecifar.learning.recording import read_history
+from edgecifar.models import load_model
+from edgecifar.progress import SILENT, Progress
+from edgecifar.recipe import CompressionSpec, Precision, QuantizationSpec, Recipe
+from edgecifar.training import train
+
+Split = tuple[Dataset, Dataset]
+
+
+@dataclasses.dataclass
+class Interrupting:
+    """Progress that presses Ctrl-C after so many images, and keeps what it was told."""
+
+    after: int
+    said: list[str] = dataclasses.field(default_factory=list)
+    seen: int = 0
+
+    @contextmanager
+    def task(self, name: str, total: int, unit: str) -> "Iterator[Interrupting]":
+        yield self
+
+    def advance(self, amount: int = 1, **figures: float) -> None:
+        self.seen += amount
+        if self.seen > self.after:
+            raise KeyboardInterrupt
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+
+def train_small(
+    recipe: Recipe, images: Split, baseline: Run, folder: Path, progress: Progress = SILENT
+) -> Run:
+    """Trains as the baseline was trained."""
+    return train(
+        recipe,
+        *images,
+        baseline.record.preprocessing,
+        folder,
+        name="small",
+        command="pytest",
+        device=Device.CPU,
+        progress=progress,
+    )
+
+
+def without_seconds(run: Run) -> list[EpochRow]:
+    return [row.model_copy(update={"seconds": 0.0}) for row in read_history(run.history_path)]
+
+
+# What a training leaves
+
+
+def test_a_run_is_complete(small_run: Run, small_recipe: Recipe, few_images: Split) -> None:
+    names = {path.name for path in small_run.folder.iterdir()}
+    assert names == {"model.keras", "history.csv", "curves.png", "run.json", "events"}
+    assert Run.open(small_run.folder) == small_run
+    record = small_run.record
+    assert record.recipe == small_recipe
+    assert record.train_fingerprint == few_images[0].fingerprint
+    assert record.class_names == few_images[0].class_names
+    assert (record.name, record.command, record.parent, record.sparsity) == ("small", "pytest", None, 0.0)
+    assert record.environment.devices == ("CPU",)
+    assert record.environment.precision == "float32"
+    assert small_run.reference_path == small_run.model_path
+    with Image.open(small_run.folder / "curves.png") as picture:
+        picture.verify()
+
+
+def test_the_history_has_a_row_an_epoch(small_run: Run) -> None:
+    rows = read_history(small_run.history_path)
+    assert [(row.epoch, row.phase) for row in rows] == [(1, "train"), (2, "train"), (3, "train")]
+    assert rows[-1].learning_rate == 0
+    assert rows[-1].loss < rows[0].loss
+    assert small_run.record.duration_s == pytest.approx(sum(row.seconds for row in rows))
+
+
+def test_the_kept_model_is_the_averaged_one_that_was_measured(small_run: Run, few_images: Split) -> None:
+    model = load_model(small_run.model_path)
+    assert model.count_params() == small_run.record.parameters
+    measured = Evaluator(model, few_images[1], small_run.record.preprocessing)()
+    assert measured.accuracy == small_run.record.validation
+    last = read_history(small_run.history_path)[-1]
+    assert last.val_accuracy == measured.accuracy.rate
+    assert last.val_loss == pytest.approx(measured.loss, rel=1e-5)
+
+
+# Stopping and going on
+
+
+@pytest.fixture(scope="module")
+def interrupted(
+    small_recipe: Recipe, few_images: Split, small_run: Run, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The folder of a training that was interrupted in its second epoch."""
+    folder = tmp_path_factory.mktemp("interrupted") / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train_small(small_recipe, few_images, small_run, folder, Interrupting(after=200))
+    assert tf_keras.mixed_precision.global_policy().name == "float32"
+    assert not (folder / "run.json").exists()
+    return folder
+
+
+def test_a_training_that_is_interrupted_twice_ends_as_if_nothing_had_happened(
+    small_recipe: Recipe, few_images: Split, small_run: Run, interrupted: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(interrupted, tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):
+        # In the third epoch: 160 images were done before, and 160 are in the second one.
+        train_small(small_recipe, few_images, small_run, tmp_path / "run", Interrupting(160 + 160 + 50))
+    watching = Interrupting(after=10_000)
+    resumed = train_small(small_recipe, few_images, small_run, tmp_path / "run", watching)
+    assert "Going on after epoch 2 of 3." in watching.said
+    assert without_seconds(resumed) == without_seconds(small_run)
+    changed = {"duration_s"}
+    assert resumed.record.model_dump(exclude=changed) == small_run.record.model_dump(exclude=changed)
+    before, after = load_model(small_run.model_path), load_model(resumed.model_path)
+    for weight, expected in zip(after.get_weights(), before.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, expected)
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(
+    small_recipe: Recipe, few_images: Split, small_run: Run, interrupted: Path
+) -> None:
+    other = small_recipe.model_copy(update={"seed": 6})
+    with pytest.raises(TrainingError, match="the checkpoint is of another recipe or data set"):
+        train_small(other, few_images, small_run, interrupted)
+    fewer = (few_images[0].select(slice(150)), few_images[1])
+    with pytest.raises(TrainingError, match="the checkpoint is of another recipe or data set"):
+        train_small(small_recipe, fewer, small_run, interrupted)
+    # What comes after the training does not concern it.
+    compression = CompressionSpec(quantization=QuantizationSpec(qat=True))
+    later = small_recipe.model_copy(update={"name": "later", "compression": compression})
+    watching = Interrupting(after=159)
+    with pytest.raises(KeyboardInterrupt):
+        train_small(later, few_images, small_run, interrupted, watching)
+    assert "Going on after epoch 1 of 3." in watching.said
+
+
+# Arithmetic and devices
+
+
+def test_a_training_in_bfloat16_gives_a_model_in_float32(
+    small_recipe: Recipe, few_images: Split, small_run: Run, tmp_path: Path
+) -> None:
+    training = small_recipe.training.model_copy(update={"precision": Precision.BFLOAT16, "epochs": 1})
+    recipe = small_recipe.model_copy(update={"training": training})
+    watching = Interrupting(after=10_000)
+    run = train_small(recipe, few_images, small_run, tmp_path, watching)
+    assert watching.said == ["Training on CPU in bfloat16."]
+    assert run.record.environment.precision == "bfloat16"
+    assert tf_keras.mixed_precision.global_policy().name == "float32"
+    model = load_model(run.model_path)
+    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+
+
+def test_a_gpu_that_is_not_there_is_told_before_anything_is_written(
+    small_recipe: Recipe,
+    few_images: Split,
+    small_run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("edgecifar.learning.devices.tf.config.list_physical_devices", lambda _: [])
+    with pytest.raises(EngineMissingError, match="TensorFlow sees no GPU"):
+        train(
+            small_recipe,
+            *few_images,
+            small_run.record.preprocessing,
+            tmp_path / "run",
+            name="small",
+            command="pytest",
+            device=Device.GPU,
+        )
+    assert not (tmp_path / "run").exists()

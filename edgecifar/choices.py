@@ -20,6 +20,17 @@ class Source(StrEnum):
     FOLDER = "folder"
 
 
+class RuntimeName(StrEnum):
+    """An inference engine with its kernels, by the name of its adapter in `edgecifar.runtimes`."""
+
+    KERAS = "keras"
+    LITERT = "litert"
+    LITERT_BUILTIN = "litert-builtin"
+    LITERT_REFERENCE = "litert-reference"
+    ORT_CPU = "ort-cpu"
+    ORT_CUDA = "ort-cuda"
+
+
 class Split(StrEnum):
     """Which images of a source."""
 

@@ -1,12 +1,15 @@
 """What all tests share: markers that skip, no network beyond this machine, and where CIFAR-10 lies."""
 
 import ipaddress
+import itertools
 import os
 import socket
+import subprocess
+import sys
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import hypothesis
 import numpy as np
@@ -201,3 +204,78 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
         warnings.filterwarnings("ignore", "You are saving your model as an HDF5 file", UserWarning)
         qat_model.save(folder / "qat.h5")
     return Tiny(folder, model, qat_model, preprocessing, train, test)
+
+
+SHORT = (
+    "model.name=shallow3",
+    "training.epochs=2",
+    "training.ema=0.9",
+    "training.optimizer.learning_rate=0.01",
+    "compression.pruning.epochs=2",
+    "compression.quantization.epochs=2",
+)
+"""Changes that bring the recipe `demo` down to seconds."""
+
+
+class CommandLine(Protocol):
+    """Runs edgecifar in a process of its own."""
+
+    def __call__(self, *arguments: str, cwd: Path, status: int = 0) -> subprocess.CompletedProcess[str]:
+        """Returns what it printed; fails the test if it ends with another status."""
+        ...
+
+
+@pytest.fixture(scope="session")
+def process_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Of processes that find no CIFAR-10, whatever this machine has."""
+    environment = {key: value for key, value in os.environ.items() if key != "EDGECIFAR_DATA_DIR"}
+    return environment | {"KERAS_HOME": str(tmp_path_factory.mktemp("keras-home"))}
+
+
+@pytest.fixture(scope="session")
+def command_line(process_environment: dict[str, str]) -> CommandLine:
+    """`python -m edgecifar`, without a terminal."""
+    seeds = itertools.count(1)
+
+    def run(*arguments: str, cwd: Path, status: int = 0) -> subprocess.CompletedProcess[str]:
+        # Another order of sets in each process: nothing that is written may depend on it.
+        environment = process_environment | {"PYTHONHASHSEED": str(next(seeds))}
+        command = [sys.executable, "-m", "edgecifar", *arguments]
+        done = subprocess.run(
+            command, check=False, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == status, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    return run
+
+
+@dataclass(frozen=True)
+class Made:
+    """What the command line made: a run that was pruned and trained quantization-aware, and its bundle.
+
+    For reading only: tests that alter something copy it first.
+    """
+
+    home: Path
+    """The folder in which the commands ran."""
+    trained: subprocess.CompletedProcess[str]
+    exported: subprocess.CompletedProcess[str]
+
+    @property
+    def run(self) -> Path:
+        return self.home / "runs" / "demo-shallow3-0001"
+
+    @property
+    def bundle(self) -> Path:
+        return self.home / "exported" / "demo-shallow3"
+
+
+@pytest.fixture(scope="session")
+def made(command_line: CommandLine, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A short run of the recipe `demo` and its bundle of every format and precision, by real processes."""
+    home = tmp_path_factory.mktemp("made")
+    changes = [word for change in SHORT for word in ("--set", change)]
+    trained = command_line("train", "--recipe", "demo", *changes, "--device", "cpu", cwd=home)
+    exported = command_line("export", "--float32", "--fp16", "--dynamic", "--int8", cwd=home)
+    return Made(home, trained, exported)

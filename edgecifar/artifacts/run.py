@@ -95,8 +95,9 @@ class Run:
         if (folder / "manifest.json").is_file():
             raise ModelError(f"{folder}: a bundle, not a run.", "Name the run that it was exported from.")
         if not (folder / "run.json").is_file():
-            unfinished = (folder / "checkpoint").is_dir()
-            mend = f"Finish it with: edgecifar train --resume --out {folder}" if unfinished else ""
+            commands = {"started.json": "train", "compressing.json": "compress RUN"}
+            begun = [command for name, command in commands.items() if (folder / name).is_file()]
+            mend = f"Finish it with: edgecifar {begun[0]} --resume --out {folder}" if begun else ""
             raise ModelError(f"{folder}: there is no finished run (no run.json).", mend)
         return cls(folder, RunRecord.read(folder / "run.json"))
 

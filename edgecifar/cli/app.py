@@ -1,5 +1,6 @@
 """The Typer app, and the one place where errors become messages and exit statuses."""
 
+import errno
 import sys
 from typing import Annotated, Any
 
@@ -12,6 +13,19 @@ from edgecifar.cli.terminal import Terminal, terminal
 from edgecifar.errors import EdgecifarError
 
 INTERRUPTED = 130
+ANYWHERE = ("--quiet", "-q", "--debug")
+"""Options that may stand before and after the command."""
+
+MENDS = {
+    errno.EACCES: "Change its permissions, or choose another place.",
+    errno.EPERM: "Change its permissions, or choose another place.",
+    errno.EROFS: "Choose another place: this one is read-only.",
+    errno.EEXIST: "A folder is needed in the place of this file: choose another place.",
+    errno.ENOTDIR: "A folder is needed in the place of a file: choose another place.",
+    errno.ENOSPC: "Make room and try again: what was there before is as it was.",
+    errno.EDQUOT: "Make room and try again: what was there before is as it was.",
+}
+"""What to do about the operating system's errors that people can act on."""
 
 HELP = """Train, compress and export small image classifiers, and prove in the real inference engines what
 each export cost.
@@ -21,11 +35,21 @@ edgecifar verify.
 
 Exit status: 0 done, 1 a gate failed, 2 wrong usage or unusable input, 3 a needed engine or device is
 missing, 130 interrupted.
+
+--quiet and --debug may stand after the command as well.
 """
 
 
 class Commands(TyperGroup):
     """Turns what a command raises into one clear sentence and an exit status."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Takes the options of `ANYWHERE` from behind the command too."""
+        end = args.index("--") if "--" in args else len(args)
+        moved = [word for word in args[:end] if word in ANYWHERE]
+        kept = [word for word in args[:end] if word not in ANYWHERE]
+        left: list[str] = super().parse_args(ctx, [*moved, *kept, *args[end:]])
+        return left
 
     def invoke(self, ctx: Any) -> Any:  # typer.Context, which the base class does not name
         """Runs the command.
@@ -36,8 +60,11 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            terminal().error("Interrupted.", "Finished epochs are kept; go on with: edgecifar train --resume")
+            terminal().error("Interrupted.", terminal().go_on)
             raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            # The reader of the output has gone, as `head` does: Typer ends quietly.
+            raise
         except (EdgecifarError, OSError) as error:
             if terminal().debug:
                 raise
@@ -45,7 +72,7 @@ class Commands(TyperGroup):
                 terminal().error(error.problem, error.mend)
                 raise typer.Exit(error.exit_status) from None
             place = f"{error.filename}: " if error.filename else ""
-            terminal().error(f"{place}{error.strerror or error}.")
+            terminal().error(f"{place}{error.strerror or error}.", MENDS.get(error.errno or 0, ""))
             raise typer.Exit(EdgecifarError.exit_status) from None
 
 

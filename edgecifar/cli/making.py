@@ -1,15 +1,22 @@
 """train, compress, export, recipes and summary."""
 
 import json
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecifar.choices import Device
-from edgecifar.cli.terminal import load_pipeline, repeatable, terminal
+from edgecifar.choices import Device, Source
+from edgecifar.cli.terminal import load_pipeline, repeatable, terminal, with_data_dir
 from edgecifar.exporting.options import DEFAULT_OPSET, Format, Io, Precision
+
+if TYPE_CHECKING:
+    # Only types: help shall not wait for NumPy.
+    from edgecifar.artifacts import Run
 
 DEFAULT_RECIPE = "edge"
 
@@ -52,7 +59,7 @@ def train(
     set_: SetOption = None,
     data_dir: DataDirOption = None,
     data: Annotated[
-        str | None, typer.Option(help="cifar10, sample or folder, instead of the recipe's.")
+        Source | None, typer.Option(help="Where the images come from, instead of the recipe's.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.  [default: the next in runs/]")] = None,
     device: DeviceOption = Device.AUTO,
@@ -64,6 +71,7 @@ def train(
         bool, typer.Option("--no-compress", help="Leave the recipe's compression out.")
     ] = False,
     force: ForceOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Train a recipe, and compress the result where the recipe says so.
 
@@ -83,23 +91,27 @@ def train(
     if seed is not None:
         changes.append(f"seed={seed}")
     chosen = None
-    if resume:
-        out = out or pipeline.unfinished_run()
     if not resume or recipe or changes:
         chosen = load_recipe(recipe or DEFAULT_RECIPE, changes)
         terminal().say(f"Recipe {chosen.name}: {chosen.description or chosen.model.name}.")
-    run = pipeline.train(
-        chosen,
-        data_dir=data_dir,
-        out=out,
-        device=device,
-        resume=resume,
-        compress=not no_compress,
-        force=force,
-        command=repeatable(),
-        progress=terminal(),
-    )
-    _tell_run(run)
+    if chosen and not resume:
+        folder = out or pipeline.next_run_folder(chosen.name, chosen.model.name)
+    else:
+        folder = out or pipeline.unfinished_run()
+        terminal().say(f"Going on with {folder}.")
+    with _resumable(folder, with_data_dir(f"edgecifar train --resume --out {_quoted(folder)}", data_dir)):
+        run = pipeline.train(
+            chosen,
+            data_dir=data_dir,
+            out=folder,
+            device=device,
+            resume=resume,
+            compress=not no_compress,
+            force=force,
+            command=repeatable(),
+            progress=terminal(),
+        )
+    _tell_run(run, data_dir, as_json)
 
 
 def compress(
@@ -118,8 +130,11 @@ def compress(
         Path | None, typer.Option(help="Folder of the new run.  [default: runs/RUN-compressed]")
     ] = None,
     device: DeviceOption = Device.AUTO,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted compression.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted compression, with its choices.")
+    ] = False,
     force: ForceOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Prune a run, train it quantization-aware, or both: what is pruned stays at zero.
 
@@ -133,23 +148,29 @@ def compress(
     pipeline = load_pipeline()
     opened = Run.open(run) if run else _say_which(pipeline.newest_run())
     spec = opened.record.recipe.compression
-    changes = {} if epochs is None else {"epochs": epochs}
+    pruning, quantization = spec.pruning, spec.quantization
     if prune is not None or qat:
-        pruning = spec.pruning.model_copy(update={"sparsity": prune or 0.0} | changes)
-        quantization = spec.quantization.model_copy(update={"qat": qat} | changes)
-        spec = spec.model_copy(update={"pruning": pruning, "quantization": quantization})
-    made = pipeline.compress(
-        opened,
-        spec,
-        data_dir=data_dir,
-        out=out,
-        device=device,
-        resume=resume,
-        force=force,
-        command=repeatable(),
-        progress=terminal(),
-    )
-    _tell_run(made)
+        pruning = pruning.model_copy(update={"sparsity": prune or 0.0})
+        quantization = quantization.model_copy(update={"qat": qat})
+    if epochs is not None:
+        pruning = pruning.model_copy(update={"epochs": epochs})
+        quantization = quantization.model_copy(update={"epochs": epochs})
+    wanted = spec.model_copy(update={"pruning": pruning, "quantization": quantization})
+    folder = out or pipeline.compressed_folder(opened)
+    again = f"edgecifar compress {_quoted(opened.folder)} --resume --out {_quoted(folder)}"
+    with _resumable(folder, with_data_dir(again, data_dir)):
+        made = pipeline.compress(
+            opened,
+            None if resume and wanted == spec else wanted,
+            data_dir=data_dir,
+            out=folder,
+            device=device,
+            resume=resume,
+            force=force,
+            command=repeatable(),
+            progress=terminal(),
+        )
+    _tell_run(made, data_dir, as_json)
 
 
 def export(
@@ -216,7 +237,7 @@ def export(
         terminal().data(bundle.manifest.model_dump_json(indent=2))
         return
     terminal().result(artifacts_table(bundle))
-    terminal().next_step(f"edgecifar verify {bundle.folder}")
+    terminal().next_step(with_data_dir(f"edgecifar verify {_quoted(bundle.folder)}", data_dir))
 
 
 def recipes(as_json: JsonOption = False) -> None:
@@ -259,13 +280,33 @@ def summary(
     terminal().result(layers_table(chosen, costs))
 
 
-def _say_which(run):  # type: ignore[no-untyped-def]
+@contextmanager
+def _resumable(folder: Path, command: str) -> Iterator[None]:
+    """Says how to go on, where Ctrl-C comes after a training in `folder` has begun."""
+    from edgecifar.pipeline.places import is_unfinished
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        if is_unfinished(folder):
+            terminal().go_on = f"Finished epochs are kept; go on with: {command}"
+        raise
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
+
+
+def _say_which(run: "Run") -> "Run":
     terminal().say(f"The newest run: {run.folder}.")
     return run
 
 
-def _tell_run(run) -> None:  # type: ignore[no-untyped-def]
+def _tell_run(run: "Run", data_dir: Path | None, as_json: bool) -> None:
     from edgecifar.cli.tables import run_table
 
+    if as_json:
+        terminal().data(run.record.model_dump_json(indent=2))
+        return
     terminal().result(run_table(run))
-    terminal().next_step(f"edgecifar export {run.folder}")
+    terminal().next_step(with_data_dir(f"edgecifar export {_quoted(run.folder)}", data_dir))

@@ -2,16 +2,23 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecifar.choices import Picture, Source, Split
-from edgecifar.cli.making import DataDirOption, JsonOption, RecipeOption, SetOption
+from edgecifar.choices import Picture, RuntimeName, Source, Split
+from edgecifar.cli.making import DEFAULT_RECIPE, DataDirOption, JsonOption, RecipeOption, SetOption
 from edgecifar.cli.terminal import load_pipeline, repeatable, terminal
+
+if TYPE_CHECKING:
+    # Only types: help shall not wait for NumPy.
+    from edgecifar.artifacts import Gate, Preprocessing
 
 GATE_FAILED = 1
 
+DataOption = Annotated[
+    Source | None, typer.Option(help="Where the images come from.  [default: as the run's or recipe's]")
+]
 MeanOption = Annotated[
     float | None, typer.Option(help="For lone model files, which see (pixel - mean) / std.")
 ]
@@ -36,16 +43,14 @@ def verify(
         typer.Option(help="The reference: a run, bundle or model file.  [default: the bundle's own]"),
     ] = None,
     split: Annotated[Split, typer.Option(help="Which images.")] = Split.TEST,
-    data: Annotated[
-        Source | None, typer.Option(help="Where the images come from.  [default: as the run's]")
-    ] = None,
+    data: DataOption = None,
     data_dir: DataDirOption = None,
     max_drop: Annotated[
         str | None,
         typer.Option(help="Gate: the most top-1 accuracy that may be lost, as 0.5pp.", metavar="PP"),
     ] = None,
     runtime: Annotated[
-        list[str] | None, typer.Option(help="An engine by name; may be repeated.  [default: the usual ones]")
+        list[RuntimeName] | None, typer.Option(help="An engine; may be repeated.  [default: the usual ones]")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Most images, balanced over the classes.")] = None,
     subset: Annotated[
@@ -101,7 +106,7 @@ def verify(
         raise typer.Exit(GATE_FAILED)
 
 
-def _gate(max_drop: str | None):  # type: ignore[no-untyped-def]
+def _gate(max_drop: str | None) -> "Gate":
     from edgecifar.artifacts import Gate
 
     if max_drop is None:
@@ -116,7 +121,7 @@ def _gate(max_drop: str | None):  # type: ignore[no-untyped-def]
     return Gate(max_drop_pp=points)
 
 
-def _preprocessing(mean: float | None, std: float | None):  # type: ignore[no-untyped-def]
+def _preprocessing(mean: float | None, std: float | None) -> "Preprocessing | None":
     from edgecifar.artifacts import Preprocessing
 
     if (mean is None) != (std is None):
@@ -132,7 +137,8 @@ def predict(
     model: Annotated[Path, typer.Argument(help="A run, a bundle or a model file.")],
     images: Annotated[list[Path] | None, typer.Argument(help="Image files of any size.")] = None,
     first: Annotated[int | None, typer.Option(min=1, help="The first so many test images instead.")] = None,
-    runtime: Annotated[str | None, typer.Option(help="An engine by name.")] = None,
+    runtime: Annotated[RuntimeName | None, typer.Option(help="An engine.  [default: the usual one]")] = None,
+    data: DataOption = None,
     data_dir: DataDirOption = None,
     mean: MeanOption = None,
     std: StdOption = None,
@@ -155,6 +161,7 @@ def predict(
         images or (),
         first=first,
         runtime=runtime,
+        source=data,
         data_dir=data_dir,
         preprocessing=_preprocessing(mean, std),
         progress=terminal(),
@@ -171,9 +178,7 @@ def show(
     model: Annotated[Path | None, typer.Option(help="For predictions and mistakes.")] = None,
     recipe: RecipeOption = None,
     set_: SetOption = None,
-    data: Annotated[
-        Source | None, typer.Option(help="Where the images come from, instead of the recipe's.")
-    ] = None,
+    data: DataOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
     """Draw images: the data, an augmented one, a model's predictions or its mistakes.
@@ -186,13 +191,18 @@ def show(
     """
     from edgecifar.recipe import load_recipe
 
-    pipeline = load_pipeline()
-    changes = [*(set_ or []), *([f'data.source="{data}"'] if data else [])]
-    path = pipeline.show(
+    of_a_model = picture in {Picture.PREDICTIONS, Picture.MISTAKES}
+    if of_a_model and (recipe or set_):
+        raise typer.BadParameter(f"{picture} have their recipe from the model: no --recipe and no --set.")
+    if model and not of_a_model:
+        raise typer.BadParameter(f"A picture of {picture} needs no --model.")
+    chosen = load_recipe(recipe or DEFAULT_RECIPE, set_ or [])
+    path = load_pipeline().show(
         picture,
         out,
         model=model,
-        recipe=load_recipe(recipe or "edge", changes),
+        recipe=chosen,
+        source=data,
         data_dir=data_dir,
         progress=terminal(),
     )

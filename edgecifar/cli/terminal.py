@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from types import ModuleType
 from typing import ClassVar, Self
 
@@ -26,6 +27,8 @@ class Terminal:
     def __init__(self, *, quiet: bool, debug: bool) -> None:
         self.quiet = quiet
         self.debug = debug
+        self.go_on = ""
+        """What to do after Ctrl-C, where there is something to go on with."""
         self._err = Console(stderr=True, highlight=False, soft_wrap=True)
         self._out = Console(highlight=False)
 
@@ -105,6 +108,11 @@ def load_pipeline() -> ModuleType:
 def terminal() -> Terminal:
     """Returns the terminal of this process."""
     return Terminal.current or Terminal.start(quiet=False, debug=False)
+
+
+def with_data_dir(command: str, data_dir: Path | None) -> str:
+    """Returns the command for the same images as now."""
+    return command if data_dir is None else f"{command} --data-dir {shlex.quote(str(data_dir))}"
 
 
 def repeatable(arguments: list[str] | None = None) -> str:

@@ -8,16 +8,24 @@ from edgecifar.pipeline.looking import (
     summarize,
 )
 from edgecifar.pipeline.making import compress, export, train
-from edgecifar.pipeline.places import newest_bundle, newest_run, unfinished_run
+from edgecifar.pipeline.places import (
+    compressed_folder,
+    newest_bundle,
+    newest_run,
+    next_run_folder,
+    unfinished_run,
+)
 from edgecifar.pipeline.proving import verify
 
 __all__ = [
     "Prediction",
     "compress",
+    "compressed_folder",
     "examine",
     "export",
     "newest_bundle",
     "newest_run",
+    "next_run_folder",
     "predict",
     "show",
     "summarize",

@@ -3,23 +3,27 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgecifar.artifacts import Dataset, Preprocessing
 from edgecifar.artifacts.files import replacing
-from edgecifar.choices import Picture, Split
+from edgecifar.choices import Picture, Source, Split
 from edgecifar.data import fit_preprocessing, load_dataset, load_training_data, read_image
 from edgecifar.data.augmentation import preview
 from edgecifar.errors import VerificationError
 from edgecifar.host import core_count
 from edgecifar.models import LayerCost, build_model, layer_costs
-from edgecifar.pipeline.subjects import Subject, open_reference, source_of
+from edgecifar.pipeline.subjects import Subject, check_classes, open_model, source_of
 from edgecifar.progress import SILENT, Progress
 from edgecifar.recipe import DataSpec, Recipe
 from edgecifar.reporting.grids import PLAIN, RIGHT, WRONG, draw_grid
 from edgecifar.runtimes import get_runtime
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ def predict(
     *,
     first: int | None = None,
     runtime: str | None = None,
+    source: Source | None = None,
     data_dir: Path | None = None,
     preprocessing: Preprocessing | None = None,
     progress: Progress = SILENT,
@@ -60,10 +65,11 @@ def predict(
     """Returns what a model says of image files, or of the first test images.
 
     Args:
-        model: A run, a bundle (its reference) or a model file.
+        model: A run (its float model, pruned where it was pruned), a bundle (its reference) or a model file.
         images: Image files of any size, resized to the model's.
         first: So many test images instead.
         runtime: Name of the engine; None: the usual one.
+        source: Where the test images come from; None: where the model's did, or CIFAR-10.
         data_dir: Where the test images lie, as for `train`.
         preprocessing: What a model file sees that lies in no bundle or run.
         progress: Told what was chosen.
@@ -75,9 +81,10 @@ def predict(
         raise VerificationError(
             "Name image files, or ask for the first test images with --first N; not both."
         )
-    subject = open_reference(model, preprocessing)
+    subject = open_model(model, preprocessing)
     if first is not None:
-        data = _test_images(model, data_dir, progress).select(slice(0, first))
+        data = _test_images(model, source, data_dir, progress).select(slice(0, first))
+        check_classes(subject, data)
         pixels = data.images
         names = [f"test image {index}" for index in range(len(data))]
         labels: list[str | None] = [data.class_names[label] for label in data.labels]
@@ -105,6 +112,7 @@ def show(
     *,
     model: Path | None = None,
     recipe: Recipe | None = None,
+    source: Source | None = None,
     data_dir: Path | None = None,
     progress: Progress = SILENT,
 ) -> Path:
@@ -114,8 +122,9 @@ def show(
         picture: The first test images as they are (4x4), or with a model's predictions, or those that it gets
             wrong; or one training image in nine augmentations (3x3).
         out: The PNG file.
-        model: For predictions and mistakes: a run, bundle or model file.
-        recipe: Data and augmentation.
+        model: For predictions and mistakes: a run, bundle or a model file in one.
+        recipe: Of the data and the augmentation; not for predictions and mistakes.
+        source: Where the images come from; None: where the recipe's or the model's do.
         data_dir: Where the images lie, as for `train`.
         progress: Told what was chosen.
 
@@ -125,6 +134,8 @@ def show(
     if out.suffix != ".png":
         raise VerificationError(f"{out}: pictures are PNG files.", "Give a name that ends in .png.")
     recipe = recipe or Recipe(name="plain")
+    if source is not None:
+        recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"source": source})})
     if picture is Picture.AUGMENTED:
         figure = _augmented(recipe, data_dir, progress)
     elif picture is Picture.DATA:
@@ -136,13 +147,13 @@ def show(
     else:
         if model is None:
             raise VerificationError(f"A picture of {picture} needs a model.", "Name it with --model.")
-        figure = _predicted(picture, model, data_dir, progress)
+        figure = _predicted(picture, model, source, data_dir, progress)
     with replacing(out) as temporary:
         figure.savefig(temporary, metadata={"Software": None})
     return out
 
 
-def _augmented(recipe: Recipe, data_dir: Path | None, progress: Progress):  # type: ignore[no-untyped-def]
+def _augmented(recipe: Recipe, data_dir: Path | None, progress: Progress) -> "Figure":
     train_data, _ = load_training_data(recipe.data, seed=recipe.seed, data_dir=data_dir, progress=progress)
     preprocessing = fit_preprocessing(recipe.preprocessing, train_data)
     image = train_data.images[0]
@@ -154,19 +165,24 @@ def _augmented(recipe: Recipe, data_dir: Path | None, progress: Progress):  # ty
     return draw_grid(shown, captions, [PLAIN] * 9, 3, f"{recipe.name}: one {name}, augmented")
 
 
-def _predicted(picture: Picture, model: Path, data_dir: Path | None, progress: Progress):  # type: ignore[no-untyped-def]
-    subject = open_reference(model, None)
-    data = _test_images(model, data_dir, progress)
+def _predicted(
+    picture: Picture, model: Path, source: Source | None, data_dir: Path | None, progress: Progress
+) -> "Figure":
+    subject = open_model(model)
+    data = _test_images(model, source, data_dir, progress)
+    check_classes(subject, data)
     if picture is Picture.PREDICTIONS:
         data = data.select(slice(0, 16))
     probabilities = _run(subject, data.images, None, progress)
     guesses = probabilities.argmax(axis=1)
-    title = f"{subject.path.name}: the first test images"
+    title = f"{model.name}: the first test images"
     if picture is Picture.MISTAKES:
         wrong = np.flatnonzero(guesses != data.labels)
+        if not len(wrong):
+            raise VerificationError(f"{model} makes no mistake in {len(data):,} images: nothing to draw.")
         # The surest mistakes tell most.
         wrong = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]
-        title = f"{subject.path.name}: the surest of {len(wrong):,} mistakes in {len(data):,}"
+        title = f"{model.name}: the surest of {len(wrong):,} mistakes in {len(data):,}"
         data, guesses, probabilities = data.select(wrong[:16]), guesses[wrong[:16]], probabilities[wrong[:16]]
     captions, colours = [], []
     for label, guess, row in zip(data.labels, guesses, probabilities, strict=True):
@@ -179,9 +195,11 @@ def _predicted(picture: Picture, model: Path, data_dir: Path | None, progress: P
     return draw_grid(data.images, captions, colours, 4, title)
 
 
-def _test_images(model: Path, data_dir: Path | None, progress: Progress) -> Dataset:
+def _test_images(model: Path, source: Source | None, data_dir: Path | None, progress: Progress) -> Dataset:
     made_with = source_of(model)
     spec = made_with.data if made_with else DataSpec()
+    if source is not None:
+        spec = spec.model_copy(update={"source": source})
     return load_dataset(spec, Split.TEST, data_dir=data_dir, progress=progress)
 
 

@@ -16,11 +16,11 @@ from edgecifar.models import load_model
 from edgecifar.pipeline.places import (
     COMPRESSING,
     EXPORTED,
-    RUNS,
     STARTED,
     TRAINED,
     check_room,
     clear,
+    compressed_folder,
     holds_current_folder,
     is_bundle,
     is_run,
@@ -34,8 +34,8 @@ from edgecifar.training import train as train_run
 def train(
     recipe: Recipe | None = None,
     *,
-    data_dir: Path | None = None,
-    out: Path | None = None,
+    data_dir: Path | str | None = None,
+    out: Path | str | None = None,
     device: Device = Device.AUTO,
     resume: bool = False,
     compress: bool = True,
@@ -65,21 +65,20 @@ def train(
     if resume:
         if out is None:
             raise TrainingError("Resuming needs to know which run.", "Name it with --out RUN.")
+        out = Path(out)
         started = _read_started(out / STARTED, recipe)
         if started.compress and not compress:
             raise TrainingError(f"{out} was started with compression.", "Resume it without --no-compress.")
     elif recipe is None:
         raise TrainingError("There is nothing to train.", "Name a recipe.")
     else:
-        out = out or next_run_folder(recipe.name, recipe.model.name)
+        out = next_run_folder(recipe.name, recipe.model.name) if out is None else Path(out)
         check_room(out, is_run, force=force)
         plain = f"edgecifar train --recipe {recipe.name} --seed {recipe.seed}"
         compresses = compress and not recipe.compression.is_empty
         started = Started(recipe=recipe, compress=compresses, command=command or plain)
     recipe, command = started.recipe, started.command
-    train_data, validation = load_training_data(
-        recipe.data, seed=recipe.seed, data_dir=data_dir, progress=progress
-    )
+    train_data, validation = _load(recipe, data_dir, progress)
     preprocessing = fit_preprocessing(recipe.preprocessing, train_data)
     # A device that is missing is told before an older run is removed.
     place(device)
@@ -123,8 +122,8 @@ def compress(
     run: Run,
     spec: CompressionSpec | None = None,
     *,
-    data_dir: Path | None = None,
-    out: Path | None = None,
+    data_dir: Path | str | None = None,
+    out: Path | str | None = None,
     device: Device = Device.AUTO,
     resume: bool = False,
     force: bool = False,
@@ -147,7 +146,7 @@ def compress(
     Raises:
         EdgecifarError: Any of its kinds: see `edgecifar.errors`.
     """
-    out = out or RUNS / f"{run.record.name}-compressed"
+    out = compressed_folder(run) if out is None else Path(out)
     _keep_apart(run, out)
     recipe = run.record.recipe
     wanted = recipe.model_copy(update={"compression": spec}) if spec else None
@@ -176,12 +175,15 @@ def _keep_apart(run: Run, out: Path) -> None:
         raise ModelError(f"{out} holds the run {run.folder}: it is left alone.", "Choose another --out.")
 
 
-def _data_of(run: Run, data_dir: Path | None, progress: Progress) -> tuple[Dataset, Dataset]:
+def _load(recipe: Recipe, data_dir: Path | str | None, progress: Progress) -> tuple[Dataset, Dataset]:
+    """Returns a recipe's training and validation images."""
+    folder = None if data_dir is None else Path(data_dir)
+    return load_training_data(recipe.data, seed=recipe.seed, data_dir=folder, progress=progress)
+
+
+def _data_of(run: Run, data_dir: Path | str | None, progress: Progress) -> tuple[Dataset, Dataset]:
     """Returns the training and validation images of a run's recipe; says so if they are other images now."""
-    recipe = run.record.recipe
-    train_data, validation = load_training_data(
-        recipe.data, seed=recipe.seed, data_dir=data_dir, progress=progress
-    )
+    train_data, validation = _load(run.record.recipe, data_dir, progress)
     if train_data.class_names != run.record.class_names:
         raise ModelError(
             f"{run.folder} knows the classes {', '.join(run.record.class_names)}; "
@@ -198,10 +200,10 @@ def export(
     formats: Sequence[Format] = tuple(Format),
     precisions: Sequence[Precision] = (Precision.FLOAT32, Precision.INT8),
     io: Io = Io.FLOAT32,
-    out: Path | None = None,
+    out: Path | str | None = None,
     opset: int = DEFAULT_OPSET,
     batch: int | None = None,
-    data_dir: Path | None = None,
+    data_dir: Path | str | None = None,
     force: bool = False,
     progress: Progress = SILENT,
 ) -> Bundle:
@@ -226,7 +228,7 @@ def export(
         EdgecifarError: Any of its kinds: see `edgecifar.errors`.
     """
     recipe = run.record.recipe
-    out = out or EXPORTED / f"{recipe.name}-{recipe.model.name}"
+    out = EXPORTED / f"{recipe.name}-{recipe.model.name}" if out is None else Path(out)
     _keep_apart(run, out)
     if holds_current_folder(out):
         raise ModelError(f"{out} holds the current folder: it is left alone.", "Choose another --out.")

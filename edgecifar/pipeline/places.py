@@ -31,6 +31,11 @@ def next_run_folder(recipe_name: str, model_name: str) -> Path:
     return RUNS / f"{stem}-{max(numbers, default=0) + 1:04d}"
 
 
+def compressed_folder(run: Run) -> Path:
+    """Returns where the compression of a run goes that is given no place."""
+    return RUNS / f"{run.record.name}-compressed"
+
+
 def newest_run() -> Run:
     """Returns the run in `runs/` that was finished last.
 
@@ -52,7 +57,7 @@ def unfinished_run() -> Path:
         ModelError: There is none.
     """
     started = sorted(RUNS.glob(f"*/{STARTED}"), key=lambda path: path.stat().st_mtime)
-    open_ones = [path.parent for path in started if not (path.parent / "run.json").is_file()]
+    open_ones = [path.parent for path in started if is_unfinished(path.parent)]
     if not open_ones:
         raise ModelError("There is no unfinished training in runs/.", "Name its folder with --out RUN.")
     return open_ones[-1]
@@ -74,7 +79,13 @@ def newest_bundle() -> Bundle:
 def is_run(folder: Path) -> bool:
     """Returns whether a run or a compression was finished or begun in `folder`."""
     finished = (folder / "run.json").is_file() and (folder / "model.keras").is_file()
-    return finished or any((folder / name).is_file() for name in (STARTED, COMPRESSING))
+    return finished or is_unfinished(folder)
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Returns whether a training or compression was begun in `folder` and has not finished."""
+    begun = any((folder / name).is_file() for name in (STARTED, COMPRESSING))
+    return begun and not (folder / "run.json").is_file()
 
 
 def is_bundle(folder: Path) -> bool:
@@ -100,7 +111,9 @@ def check_room(folder: Path, ours: Callable[[Path], bool], *, force: bool) -> No
             f"{folder} exists and holds something else: it is left alone.", "Choose another --out."
         )
     if not force:
-        raise ModelError(f"{folder} exists.", "Choose another --out, or replace it with --force.")
+        go_on = "Go on with it with --resume; or " if is_unfinished(folder) else ""
+        mend = f"{go_on}choose another --out, or replace it with --force."
+        raise ModelError(f"{folder} exists.", mend[0].upper() + mend[1:])
     if holds_current_folder(folder):
         raise ModelError(f"{folder} holds the current folder: it is not replaced.", "Choose another --out.")
 

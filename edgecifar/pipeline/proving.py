@@ -7,13 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecifar.artifacts import Dataset, Gate, ParityReport, Preprocessing
+from edgecifar.artifacts import Bundle, Dataset, Gate, ParityReport, Preprocessing, Run
 from edgecifar.choices import Source as DataSource
 from edgecifar.choices import Split
 from edgecifar.data import load_dataset
 from edgecifar.errors import EngineMissingError, VerificationError
 from edgecifar.host import core_count, cpu_flags, cpu_name
-from edgecifar.pipeline.subjects import Subject, open_reference, open_subjects, source_of
+from edgecifar.pipeline.subjects import (
+    Subject,
+    check_classes,
+    open_reference,
+    open_subjects,
+    place_of,
+    source_of,
+)
 from edgecifar.progress import SILENT, Progress
 from edgecifar.recipe import DataSpec
 from edgecifar.runtimes import get_runtime
@@ -25,6 +32,8 @@ from edgecifar.verification.parity import (
     verify_parity,
 )
 
+Model = Run | Bundle | Path | str
+"""What can be verified: the objects, their folders, or model files."""
 SUBSET_RUNTIMES = ("litert-reference",)
 """Kernels that are for checking, not for speed: 10,000 images would take many minutes."""
 SUBSET_IMAGES = 200
@@ -32,14 +41,14 @@ TOOLS = ("ai-edge-litert", "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "t
 
 
 def verify(
-    models: Sequence[Path],
+    models: Model | Sequence[Model],
     *,
-    against: Path | None = None,
+    against: Model | None = None,
     split: Split = Split.TEST,
     gate: Gate | None = None,
     runtimes: Sequence[str] = (),
     source: DataSource | None = None,
-    data_dir: Path | None = None,
+    data_dir: Path | str | None = None,
     limit: int | None = None,
     subset: int = SUBSET_IMAGES,
     preprocessing: Preprocessing | None = None,
@@ -49,9 +58,9 @@ def verify(
     """Runs every model in every runtime that can load it, and compares it with the reference.
 
     Args:
-        models: Folders of bundles or runs, or model files.
+        models: Bundles, runs, their folders, or model files; one or more.
         against: The reference: a run (its model before compression), a bundle (its reference) or a file;
-            None: the first bundle's or run's own.
+            None: that of the first of `models`.
         split: Which images; only the test split says what an export cost, the others are for choosing.
         gate: What each must hold; None: nothing.
         runtimes: Their names; none: those that are usual for each file.
@@ -66,21 +75,22 @@ def verify(
     Raises:
         EdgecifarError: Any of its kinds: see `edgecifar.errors`.
     """
-    if not models:
+    paths = [place_of(model) for model in _as_list(models)]
+    if not paths:
         raise VerificationError("There is nothing to verify.", "Name a bundle or a model file.")
-    subjects = [subject for path in models for subject in open_subjects(path, preprocessing)]
-    reference = open_reference(_reference_path(models, against), preprocessing)
-    data = _images(models[0], split, source, data_dir, progress)
+    subjects = [subject for path in paths for subject in open_subjects(path, preprocessing)]
+    reference = open_reference(_reference_path(paths[0], against), preprocessing)
+    data = _images(paths[0], split, source, None if data_dir is None else Path(data_dir), progress)
     for subject in (reference, *subjects):
-        _check_classes(subject, data)
+        check_classes(subject, data)
     candidates, skipped = _candidates(subjects, runtimes, subset)
     circumstances = Circumstances(
-        title=" ".join(path.name for path in models),
+        title=" ".join(path.name for path in paths),
         cpu=cpu_name(),
         cpu_flags=cpu_flags(),
         tool_versions=_tool_versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        command=command or f"edgecifar verify {' '.join(path.name for path in models)}",
+        command=command or f"edgecifar verify {' '.join(path.name for path in paths)}",
         skipped=skipped,
     )
     if limit is not None:
@@ -96,14 +106,20 @@ def verify(
     )
 
 
-def _reference_path(models: Sequence[Path], against: Path | None) -> Path:
+def _as_list(models: Model | Sequence[Model]) -> list[Model]:
+    return [models] if isinstance(models, (Run, Bundle, Path, str)) else list(models)
+
+
+def _reference_path(first: Path, against: Model | None) -> Path:
     if against is not None:
-        return against
-    if not models[0].is_dir():
-        raise VerificationError(
-            f"{models[0]} has no reference of its own.", "Name a run, bundle or model with --against."
-        )
-    return models[0]
+        return place_of(against)
+    if first.is_dir():
+        return first
+    if (first.parent / "manifest.json").is_file() or (first.parent / "run.json").is_file():
+        return first.parent
+    raise VerificationError(
+        f"{first} has no reference of its own.", "Name a run, bundle or model with --against."
+    )
 
 
 def _images(
@@ -115,14 +131,6 @@ def _images(
     if source is not None:
         spec = spec.model_copy(update={"source": source})
     return load_dataset(spec, split, seed=seed, data_dir=data_dir, progress=progress)
-
-
-def _check_classes(subject: Subject, data: Dataset) -> None:
-    if subject.class_names not in (None, data.class_names):
-        raise VerificationError(
-            f"{subject.path} knows the classes {', '.join(subject.class_names or ())}; "
-            f"the images have {', '.join(data.class_names)}."
-        )
 
 
 def _candidates(

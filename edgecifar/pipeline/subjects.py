@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgecifar.artifacts import ArtifactEntry, Bundle, Preprocessing, Run
+from edgecifar.artifacts import ArtifactEntry, Bundle, Dataset, Preprocessing, Run
 from edgecifar.artifacts.files import sha256
 from edgecifar.artifacts.run import RunRecord
-from edgecifar.errors import ModelError
+from edgecifar.errors import ModelError, VerificationError
 from edgecifar.recipe import DataSpec
 from edgecifar.runtimes import MODEL_SUFFIXES, default_runtimes_for
 from edgecifar.verification.feeding import Feeding
@@ -50,6 +50,11 @@ class Source:
     class_names: tuple[str, ...]
 
 
+def place_of(thing: Run | Bundle | Path | str) -> Path:
+    """Returns the folder of a run or bundle, or the path that was named."""
+    return thing.folder if isinstance(thing, (Run, Bundle)) else Path(thing)
+
+
 def open_subjects(path: Path, preprocessing: Preprocessing | None = None) -> tuple[Subject, ...]:
     """Returns the models at a path: a bundle's artifacts, a run's float model, or one file.
 
@@ -85,6 +90,18 @@ def open_reference(path: Path, preprocessing: Preprocessing | None = None) -> Su
         run = Run.open(path)
         return _of_run(run, run.reference_path)
     return open_file(path, preprocessing)
+
+
+def open_model(path: Path, preprocessing: Preprocessing | None = None) -> Subject:
+    """Returns the one model at a path: a bundle's reference, a run's float model, or a file.
+
+    Raises:
+        ModelError: As `open_subjects`.
+    """
+    if path.is_dir() and not (path / "manifest.json").is_file():
+        run = Run.open(path)
+        return _of_run(run, run.model_path)
+    return open_reference(path, preprocessing)
 
 
 def open_file(path: Path, preprocessing: Preprocessing | None) -> Subject:
@@ -125,6 +142,19 @@ def source_of(path: Path) -> Source | None:
         return None
     record = RunRecord.read(folder / "run.json")
     return Source(record.recipe.data, record.recipe.seed, record.class_names)
+
+
+def check_classes(subject: Subject, data: Dataset) -> None:
+    """Refuses images of other classes than those that a model knows.
+
+    Raises:
+        VerificationError: Naming both.
+    """
+    if subject.class_names not in (None, data.class_names):
+        raise VerificationError(
+            f"{subject.path} knows the classes {', '.join(subject.class_names or ())}; "
+            f"the images have {', '.join(data.class_names)}."
+        )
 
 
 def _in_bundle(bundle: Bundle, entry: ArtifactEntry) -> Subject:

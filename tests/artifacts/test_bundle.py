@@ -26,7 +26,7 @@ def bundle(tmp_path: Path) -> Path:
     image = TensorInfo("image", (None, 32, 32, 3), "float32")
     pixels = TensorInfo("image", (1, 32, 32, 3), "int8", 1 / 64, -7)
     output = TensorInfo("probabilities", (None, 2), "float32")
-    common = {"output": output, "raw_pixels": False, "made_by": "hand"}
+    common = {"output": output, "raw_pixels": False, "output_step": None, "made_by": "hand"}
     reference = entry("reference.keras", format="keras", precision="float32", weights=Weights.TRAINED)
     int8 = entry("model.int8.tflite", format="tflite", precision="int8", weights=Weights.QAT)
     Manifest(

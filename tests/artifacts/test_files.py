@@ -57,17 +57,19 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(kind: type[BaseException
     assert names(tmp_path) == ["a.txt"]
 
 
-def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", [None, "here"], ids=["told without a name", "told with the temporary name"])
+def test_a_full_disk_leaves_the_old_file_and_is_told_with_its_name(name: str | None, tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
 
-    def write_some(self: Path, _content: bytes) -> int:
-        self.touch()
-        raise OSError(28, "No space left on device")
+    def write_some() -> None:
+        with replacing(path) as temporary:
+            temporary.touch()
+            raise OSError(28, "No space left on device", *([str(temporary)] if name else []))
 
-    monkeypatch.setattr(Path, "write_bytes", write_some)
-    with pytest.raises(OSError, match="No space left"):
-        write_text(path, "new")
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_some()
+    assert caught.value.filename == str(path)
     assert path.read_text() == "old"
     assert names(tmp_path) == ["a.txt"]
 
@@ -110,6 +112,18 @@ def test_a_failure_leaves_the_old_folder_and_nothing_else(kind: type[BaseExcepti
         write_half()
     assert names(folder) == ["old.txt"]
     assert names(tmp_path) == ["bundle"]
+
+
+def test_an_error_in_a_folder_is_told_with_the_name_it_would_have(tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+
+    def fail() -> None:
+        with replacing_folder(folder) as temporary:
+            (temporary / "nowhere" / "a.txt").write_text("x")
+
+    with pytest.raises(FileNotFoundError) as caught:
+        fail()
+    assert caught.value.filename == str(folder / "nowhere" / "a.txt")
 
 
 def test_an_interrupt_between_the_two_renames_brings_the_old_folder_back(

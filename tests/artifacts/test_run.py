@@ -22,11 +22,21 @@ def test_a_folder_without_a_run_is_told(tmp_path: Path) -> None:
     assert caught.value.mend == ""
 
 
-def test_an_unfinished_run_is_told_with_how_to_finish_it(tmp_path: Path) -> None:
-    (tmp_path / "checkpoint").mkdir()
+@pytest.mark.parametrize(
+    ("started", "command"), [("started.json", "train"), ("compressing.json", "compress RUN")]
+)
+def test_an_unfinished_run_is_told_with_how_to_finish_it(started: str, command: str, tmp_path: Path) -> None:
+    (tmp_path / started).touch()
     with pytest.raises(ModelError, match="there is no finished run") as caught:
         Run.open(tmp_path)
-    assert caught.value.mend == f"Finish it with: edgecifar train --resume --out {tmp_path}"
+    assert caught.value.mend == f"Finish it with: edgecifar {command} --resume --out {tmp_path}"
+
+
+def test_a_bundle_is_no_run_although_it_holds_run_json(tmp_path: Path, run_record: RunRecord) -> None:
+    run_record.write(tmp_path / "run.json")
+    (tmp_path / "manifest.json").touch()
+    with pytest.raises(ModelError, match="a bundle, not a run"):
+        Run.open(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,174 @@
+"""The commands that change nothing: recipes, summary, doctor, predict, show, verify."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import edgecifar
+from edgecifar.data.sample import read_sample
+from edgecifar.data.splitting import Half
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """The first test image of the sample, four times as large."""
+    path = tmp_path / "photo.png"
+    Image.fromarray(read_sample(Half.TEST).images[0]).resize((128, 128)).save(path)
+    return path
+
+
+# recipes and summary
+
+
+def test_recipes_are_listed(invoke: Any, checkout: Path) -> None:
+    outcome = invoke("recipes")
+    names = {path.stem for path in (checkout / "recipes").glob("*.toml")}
+    assert outcome.status == 0
+    assert {"demo", "edge", "seed"} <= names
+    assert all(name in outcome.out for name in names)
+    assert "Next: edgecifar train --recipe NAME" in outcome.err
+    listed = invoke("recipes", "--json")
+    assert {recipe["name"] for recipe in listed.json} == names
+    assert listed.err == ""
+
+
+def test_summary_shows_the_seeds_published_parameters(invoke: Any) -> None:
+    outcome = invoke("summary", "--recipe", "seed")
+    assert outcome.status == 0
+    assert "309,290" in outcome.out
+    layers = invoke("summary", "-r", "seed", "--json").json
+    assert sum(layer["parameters"] for layer in layers) == 309_290
+    assert layers[0]["output_shape"] == [32, 32, 32]
+
+
+def test_summary_follows_changes(invoke: Any) -> None:
+    outcome = invoke("summary", "--set", "model.name=resnet8", "--json")
+    # MLPerf Tiny's network: 12.5 million multiply-adds.
+    assert 12e6 < sum(layer["multiply_adds"] for layer in outcome.json) < 13e6
+
+
+# doctor
+
+
+def test_doctor_names_engines_and_what_is_missing(invoke: Any, tmp_path: Path) -> None:
+    outcome = invoke("doctor")
+    assert outcome.status == 0
+    for word in ("tensorflow", "LiteRT" if "LiteRT" in outcome.out else "litert", "ort-cpu", "CIFAR-10"):
+        assert word in outcome.out
+    checks = {check["name"]: check for check in invoke("doctor", "--json").json}
+    assert checks["edgecifar"]["finding"].startswith(edgecifar.__version__)
+    assert checks["runtime litert"]["state"] == "found"
+    assert checks["CIFAR-10"]["state"] == "missing"
+    assert str(tmp_path / "keras-home") in checks["CIFAR-10"]["finding"]
+    assert "--data sample" in checks["CIFAR-10"]["mend"]
+
+
+def test_doctor_tells_where_data_was_found(invoke: Any, tmp_path: Path) -> None:
+    (tmp_path / "cifar-10-binary.tar.gz").touch()
+    checks = {check["name"]: check for check in invoke("doctor", "--data-dir", tmp_path, "--json").json}
+    assert checks["CIFAR-10"]["state"] == "found"
+    assert "binary layout" in checks["CIFAR-10"]["finding"]
+
+
+# predict
+
+
+def test_predict_names_classes_of_image_files(invoke: Any, made: Any, photo: Path) -> None:
+    outcome = invoke("predict", made.bundle / "model.int8.tflite", photo, "--json")
+    assert outcome.status == 0
+    [prediction] = outcome.json
+    assert prediction["image"] == str(photo)
+    assert prediction["label"] is None
+    assert sorted(prediction["classes"]) == sorted(read_sample(Half.TEST).class_names)
+    assert prediction["probabilities"] == sorted(prediction["probabilities"], reverse=True)
+    assert sum(prediction["probabilities"]) == pytest.approx(1, abs=0.05)
+    assert "LiteRT" in outcome.err
+
+
+@pytest.mark.parametrize("name", ["model.float32.onnx", "model.float32.tflite", "model.dynamic.onnx"])
+def test_every_format_predicts_as_the_run(name: str, invoke: Any, made: Any) -> None:
+    expected = invoke("predict", made.run, "--first", 3, "--json").json
+    found = invoke("predict", made.bundle / name, "--first", 3, "--json").json
+    for one, other in zip(expected, found, strict=True):
+        assert one["label"] == other["label"]
+        by_class = dict(zip(other["classes"], other["probabilities"], strict=True))
+        expected_by_class = dict(zip(one["classes"], one["probabilities"], strict=True))
+        assert by_class == pytest.approx(expected_by_class, abs=0.05)
+
+
+def test_a_compressed_run_predicts_with_its_compressed_model(invoke: Any, made: Any) -> None:
+    outcome = invoke("predict", made.run, "--first", 2)
+    assert outcome.status == 0
+    assert "model.keras in Keras" in outcome.err
+    assert "test image 0" in outcome.out
+    assert "airplane" in outcome.out
+
+
+def test_quiet_leaves_talk_out_before_and_after_the_command(invoke: Any, made: Any) -> None:
+    arguments = ["predict", made.bundle / "model.int8.onnx", "--first", 1]
+    before, after = invoke("--quiet", *arguments), invoke(*arguments, "-q")
+    assert before.err == after.err == ""
+    assert before.out == after.out
+    assert "test image 0" in before.out
+    assert invoke(*arguments).err != ""
+
+
+# show
+
+
+@pytest.mark.parametrize("picture", ["data", "augmented"])
+def test_show_draws_data(picture: str, invoke: Any, tmp_path: Path) -> None:
+    out = tmp_path / "new" / f"{picture}.png"
+    outcome = invoke("show", picture, "--data", "sample", "-o", out)
+    assert outcome.status == 0
+    assert outcome.out == f"Drawn: {out}\n"
+    with Image.open(out) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    # 4x4 and 3x3 squares, so higher than wide; and not one colour.
+    assert pixels.shape[0] > pixels.shape[1] > 400
+    assert len(np.unique(pixels)) > 200
+
+
+@pytest.mark.parametrize("picture", ["predictions", "mistakes"])
+def test_show_draws_what_a_model_sees(picture: str, invoke: Any, made: Any, tmp_path: Path) -> None:
+    out = tmp_path / "seen.png"
+    outcome = invoke("show", picture, "--model", made.bundle / "model.int8.tflite", "--out", out)
+    assert outcome.status == 0
+    assert out.read_bytes().startswith(b"\x89PNG")
+    again = tmp_path / "again.png"
+    invoke("show", picture, "--model", made.bundle / "model.int8.tflite", "--out", again)
+    assert again.read_bytes() == out.read_bytes()
+
+
+# verify
+
+
+def test_verify_shows_a_table_and_writes_a_report(invoke: Any, made: Any, tmp_path: Path) -> None:
+    models = [made.bundle / "model.float32.onnx", made.bundle / "model.int8.onnx"]
+    outcome = invoke("verify", *models, "--limit", 40, "--runtime", "ort-cpu", "--out", tmp_path / "report")
+    assert outcome.status == 0
+    assert "model.int8.onnx" in outcome.out
+    assert "reference.keras" in outcome.out
+    assert f"Report: {tmp_path / 'report' / 'report.md'}" in outcome.out.replace("\n", "")
+    assert "1,000 test images" in outcome.err
+    assert (tmp_path / "report" / "report.json").is_file()
+
+
+def test_a_broken_gate_is_status_1(invoke: Any, made: Any, tmp_path: Path) -> None:
+    # A model against itself loses nothing; against the test's own reference, a model that guesses one class does.
+    model = made.bundle / "model.int8.tflite"
+    arguments = ["verify", model, "--against", made.run, "--runtime", "litert", "--out", tmp_path / "report"]
+    report = invoke(*arguments, "--json").json
+    [comparison] = report["comparisons"]
+    drop = 100 * (comparison["reference_correct"] - comparison["accuracy"]["correct"]) / 1000
+    passing = invoke(*arguments, "--max-drop", f"{max(drop, 0) + 0.1}pp", "-q")
+    assert passing.status == 0
+    assert passing.err == ""
+    if drop <= 0:
+        pytest.skip("int8 happens to be no worse than float here")
+    failing = invoke(*arguments, "--max-drop", f"{drop / 2}pp")
+    assert failing.status == 1

@@ -75,6 +75,17 @@ def test_a_missing_file_is_told() -> None:
         load_recipe("nowhere/mine.toml")
 
 
+def test_a_file_that_may_not_be_read_is_told(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write("seed = 3")
+
+    def refuse(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(RecipeError, match=r"mine.toml: cannot be read \(Permission denied\)"):
+        load_recipe(path)
+
+
 def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").mkdir()
     with pytest.raises(RecipeError, match="there is no such recipe file"):

@@ -73,9 +73,10 @@ def verify(
       edgecifar verify exported/mine --max-drop 0.5pp
       edgecifar verify exported/mine/model.int8.onnx --against runs/mine --runtime ort-cpu
     """
+    gate, preprocessing = _gate(max_drop), _preprocessing(mean, std)
+    pipeline = load_pipeline()
     from edgecifar.reporting import ReportView, verdict_sentence, write_report
 
-    pipeline = load_pipeline()
     if not models:
         newest = pipeline.newest_bundle()
         terminal().say(f"The newest bundle: {newest.folder}.")
@@ -84,22 +85,24 @@ def verify(
         models,
         against=against,
         split=split,
-        gate=_gate(max_drop),
+        gate=gate,
         runtimes=runtime or (),
         source=data,
         data_dir=data_dir,
         limit=limit,
         subset=subset,
-        preprocessing=_preprocessing(mean, std),
+        preprocessing=preprocessing,
         command=repeatable(),
         progress=terminal(),
     )
     folder = out or (models[0] / "report" if (models[0] / "manifest.json").is_file() else Path("report"))
-    written = write_report(report, folder)
+    # Shown first: where the files cannot be written, the minutes were not in vain.
     if as_json:
         terminal().data(report.model_dump_json(indent=2))
     else:
         terminal().result(ReportView(report))
+    written = write_report(report, folder)
+    if not as_json:
         terminal().result(f"Report: {written[1]}")
     if not report.passed:
         terminal().error(verdict_sentence(report))
@@ -155,15 +158,15 @@ def predict(
 
     from edgecifar.cli.tables import predictions_table
 
-    pipeline = load_pipeline()
-    predictions = pipeline.predict(
+    preprocessing = _preprocessing(mean, std)
+    predictions = load_pipeline().predict(
         model,
         images or (),
         first=first,
         runtime=runtime,
         source=data,
         data_dir=data_dir,
-        preprocessing=_preprocessing(mean, std),
+        preprocessing=preprocessing,
         progress=terminal(),
     )
     if as_json:

@@ -12,7 +12,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from edgecifar.artifacts import Preprocessing
-from edgecifar.recipe import AugmentationSpec, Fill, Flip
+from edgecifar.data.resampling import resample
+from edgecifar.recipe import AugmentationSpec, Flip
 
 stateless_split = tf.random.experimental.stateless_split
 
@@ -85,7 +86,7 @@ def move(
 ) -> tf.Tensor:
     """Returns the images flipped, cropped, shifted, rotated, sheared and zoomed in one resampling.
 
-    Flips and crops move by whole pixels and stay uint8; the others interpolate and give float32.
+    Flips and crops move by whole pixels; the others interpolate.
 
     Args:
         images: uint8 (N, height, width, 3).
@@ -93,6 +94,9 @@ def move(
         indices: int64 (N,), the images' places in the data set, for alternating flips.
         epoch: int64 ().
         seed: int32 (2,).
+
+    Returns:
+        float32, shape of `images`.
     """
     count = tf.shape(images)[0]
     height, width = int(images.shape[1]), int(images.shape[2])
@@ -119,21 +123,7 @@ def move(
     d, e = tf.sin(angle) * zoom_x, tf.cos(angle + shear) * zoom_y
     c = cx - a * cx - b * cy + mirror * step_x
     f = cy - d * cx - e * cy + step_y
-    zero = tf.zeros([count])
-    transforms = tf.stack([a, b, c, d, e, f, zero, zero], axis=1)
-
-    interpolates = any((spec.rotation, spec.shift, spec.shear, spec.zoom))
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=tf.cast(images, tf.float32) if interpolates else images,
-        transforms=transforms,
-        output_shape=[height, width],
-        fill_value=0.0,
-        interpolation="BILINEAR" if interpolates else "NEAREST",
-        fill_mode=_FILL_MODES[spec.fill],
-    )
-
-
-_FILL_MODES = {Fill.NEAREST: "NEAREST", Fill.REFLECT: "REFLECT", Fill.WRAP: "WRAP", Fill.CONSTANT: "CONSTANT"}
+    return resample(images, tf.stack([a, b, c, d, e, f], axis=1), spec.fill)
 
 
 def _mirror(flip: Flip, indices: tf.Tensor, epoch: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

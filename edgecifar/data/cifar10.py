@@ -267,7 +267,9 @@ def _read_archive(
                 if not wanted:
                     break
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        raise DataError(f"{location.path}: damaged or cut short ({error}).", location.mend) from error
+        # tarfile lists every compression that it tried, one a line.
+        reason = str(error).partition("\n")[0].rstrip(":")
+        raise DataError(f"{location.path}: damaged or cut short ({reason}).", location.mend) from error
 
 
 def _check_size(location: Cifar10Location, name: str, size: int) -> None:

@@ -56,7 +56,8 @@ def refused(invoke: Invoke) -> Callable[..., str]:
         assert "Traceback" not in outcome.err
         problems = [line for line in outcome.err.splitlines() if line.startswith("error: ")]
         assert len(problems) == 1, outcome.err
-        assert problems[0].endswith((".", "?")), problems[0]
+        # What to install ends with the command.
+        assert problems[0].endswith((".", "?") if status == 2 else (".", "'")), problems[0]
         return outcome.err[outcome.err.index("error: ") :]
 
     return run

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tf_keras
 from PIL import Image
 
 import edgecifar
@@ -57,7 +58,7 @@ def test_summary_follows_changes(invoke: Any) -> None:
 def test_doctor_names_engines_and_what_is_missing(invoke: Any, tmp_path: Path) -> None:
     outcome = invoke("doctor")
     assert outcome.status == 0
-    for word in ("tensorflow", "LiteRT" if "LiteRT" in outcome.out else "litert", "ort-cpu", "CIFAR-10"):
+    for word in ("tensorflow", "litert-reference", "ort-cpu", "CIFAR-10"):
         assert word in outcome.out
     checks = {check["name"]: check for check in invoke("doctor", "--json").json}
     assert checks["edgecifar"]["finding"].startswith(edgecifar.__version__)
@@ -159,16 +160,38 @@ def test_verify_shows_a_table_and_writes_a_report(invoke: Any, made: Any, tmp_pa
 
 
 def test_a_broken_gate_is_status_1(invoke: Any, made: Any, tmp_path: Path) -> None:
-    # A model against itself loses nothing; against the test's own reference, a model that guesses one class does.
-    model = made.bundle / "model.int8.tflite"
-    arguments = ["verify", model, "--against", made.run, "--runtime", "litert", "--out", tmp_path / "report"]
-    report = invoke(*arguments, "--json").json
-    [comparison] = report["comparisons"]
-    drop = 100 * (comparison["reference_correct"] - comparison["accuracy"]["correct"]) / 1000
-    passing = invoke(*arguments, "--max-drop", f"{max(drop, 0) + 0.1}pp", "-q")
-    assert passing.status == 0
-    assert passing.err == ""
-    if drop <= 0:
-        pytest.skip("int8 happens to be no worse than float here")
-    failing = invoke(*arguments, "--max-drop", f"{drop / 2}pp")
-    assert failing.status == 1
+    guess = tmp_path / "always-airplane.keras"
+    bias = tf_keras.initializers.Constant([9.0] + 9 * [0.0])
+    answer = tf_keras.layers.Dense(10, "softmax", kernel_initializer="zeros", bias_initializer=bias)
+    tf_keras.Sequential([tf_keras.layers.Flatten(input_shape=(32, 32, 3)), answer]).save(guess)
+    arguments = ["verify", guess, "--against", made.run, "--data", "sample", "--mean", 121, "--std", 64]
+    loose = invoke(*arguments, "--max-drop", "90pp", "--json")
+    assert loose.status == 0
+    [comparison] = loose.json["comparisons"]
+    assert comparison["accuracy"] == {"correct": 100, "total": 1000}
+    assert comparison["reference_correct"] > 150
+    assert comparison["verdict"] == "pass"
+    strict = invoke(*arguments, "--max-drop", "1pp")
+    assert strict.status == 1
+    assert "always-airplane.keras in keras loses" in strict.out
+    assert strict.err.splitlines()[-1].startswith("error: always-airplane.keras fails in")
+    assert (tmp_path / "report" / "report.json").is_file()
+    # A gate that failed is no excuse for broken JSON.
+    assert invoke(*arguments, "--max-drop", "1pp", "--json", "-q").json["gate"]["max_drop_pp"] == 1
+
+
+def test_a_file_in_a_bundle_is_held_against_the_bundles_reference(
+    invoke: Any, made: Any, tmp_path: Path
+) -> None:
+    model = made.bundle / "model.float32.tflite"
+    outcome = invoke("verify", model, "--limit", 20, "--runtime", "litert", "--out", tmp_path, "--json")
+    assert outcome.json["reference"] == "reference.keras"
+
+
+def test_several_models_share_one_report(invoke: Any, made: Any, tmp_path: Path) -> None:
+    bundle = tmp_path / "b"
+    shutil.copytree(made.bundle, bundle)
+    arguments = ["--limit", 20, "--runtime", "litert", "--runtime", "keras", "--out", tmp_path, "--json"]
+    report = invoke("verify", bundle / "model.int8.tflite", made.run, *arguments).json
+    found = {(each["artifact"], each["engine"]["runtime"]) for each in report["comparisons"]}
+    assert found == {("model.int8.tflite", "litert"), ("model.keras", "keras")}

@@ -17,7 +17,7 @@ from edgecifar.learning.evaluation import Evaluator
 from edgecifar.learning.recording import read_history, sparsity
 from edgecifar.models import load_model
 from edgecifar.progress import SILENT, Progress
-from edgecifar.recipe import CompressionSpec, PruningSpec
+from edgecifar.recipe import CompressionSpec, PruningSpec, QuantizationSpec
 
 Split = tuple[Dataset, Dataset]
 
@@ -132,6 +132,23 @@ def test_a_compression_that_is_interrupted_in_each_phase_ends_as_if_nothing_had_
     ):
         for expected, weight in zip(before.get_weights(), after.get_weights(), strict=True):
             np.testing.assert_array_equal(weight, expected)
+
+
+def test_quantization_alone_leaves_the_float_model_as_it_was(
+    small_run: Run, few_images: Split, tmp_path: Path
+) -> None:
+    quantization = QuantizationSpec(qat=True, epochs=1, batch_size=48, freeze_batch_norm=0.0)
+    run = compress_small(small_run, CompressionSpec(quantization=quantization), few_images, tmp_path)
+    assert [row.phase for row in read_history(run.history_path)] == ["train"] * 3 + ["quantize"]
+    assert run.record.sparsity == 0.0
+    assert run.record.validation == small_run.record.validation
+    before, after = load_model(small_run.model_path), load_model(run.model_path)
+    for expected, weight in zip(before.get_weights(), after.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, expected)
+    assert run.qat_path
+    aware = load_quantization_aware(run.qat_path)
+    (kernel,) = [weight for weight in aware.weights if weight.name.endswith("block1_conv1/kernel:0")]
+    assert (kernel.numpy() != before.get_layer("block1_conv1").kernel.numpy()).any()
 
 
 def test_nothing_to_do_is_told(small_run: Run, few_images: Split, tmp_path: Path) -> None:

@@ -62,6 +62,9 @@ class Problem:
         progress: Progress = SILENT,
         average_decay: float = 0.0,
         label_smoothing: float = 0.0,
+        precision: Precision = Precision.FLOAT32,
+        *,
+        compile_step: bool = False,
     ) -> tuple[EpochRow, ...]:
         """Descends with one learning rate an epoch."""
         plan = Plan(
@@ -72,10 +75,10 @@ class Problem:
             average_decay=average_decay,
             seed=0,
             identity="shades",
-            compile_step=False,
+            compile_step=compile_step,
         )
         with self.cpu.strategy.scope():
-            optimizer = make_optimizer(OptimizerSpec(learning_rate=0.1), Precision.FLOAT32)
+            optimizer = make_optimizer(OptimizerSpec(learning_rate=0.1), precision)
         return descend(
             self.model, optimizer, plan, self.feed, self.evaluator, self.cpu, self.folder, progress, hook
         )
@@ -242,3 +245,15 @@ def test_a_finished_training_is_restored_whole(problem: Problem) -> None:
     assert watcher.advanced == 100
     for before, after in zip(weights, problem.model.get_weights(), strict=True):
         np.testing.assert_array_equal(before, after)
+
+
+def test_what_a_gpu_does_gives_the_same(problem: Problem) -> None:
+    plain = problem.solve([0.01, 0.005], 2)
+    problem.folder = problem.folder / "as on a GPU"
+    problem.model.get_layer("logits").set_weights([np.zeros((48, 2), np.float32), np.zeros(2, np.float32)])
+    # XLA, and the scaled loss of float16.
+    rows = problem.solve([0.01, 0.005], 2, precision=Precision.FLOAT16, compile_step=True)
+    assert [row.loss for row in rows] == pytest.approx([row.loss for row in plain], rel=1e-4)
+    assert [row.val_loss for row in rows] == pytest.approx([row.val_loss for row in plain], rel=1e-4)
+    # And its state comes back: the scale is part of it.
+    assert problem.solve([0.01, 0.005], 2, precision=Precision.FLOAT16, compile_step=True) == rows

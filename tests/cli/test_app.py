@@ -1,0 +1,180 @@
+"""What all commands share: help, version, exit statuses, errors."""
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import edgecifar
+from edgecifar import pipeline
+from edgecifar.choices import RuntimeName
+from edgecifar.cli.terminal import figures_text, repeatable, with_data_dir
+from edgecifar.errors import DataError, EdgecifarError, EngineMissingError
+from edgecifar.runtimes import RUNTIME_NAMES
+
+COMMANDS = ["train", "compress", "export", "recipes", "summary", "verify", "predict", "show", "doctor"]
+
+
+def test_help_names_commands_and_exit_statuses(invoke: Any) -> None:
+    outcome = invoke("--help")
+    assert outcome.status == 0
+    for command in COMMANDS:
+        assert f"  {command} " in outcome.out
+    for status in ("0 done", "1 a gate failed", "2 wrong usage", "3 a needed engine", "130 interrupted"):
+        assert status in " ".join(outcome.out.split())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_explains_itself(command: str, invoke: Any) -> None:
+    outcome = invoke(command, "-h")
+    assert outcome.status == 0
+    assert f"{command} [OPTIONS]" in outcome.out
+    if command not in {"recipes", "doctor"}:
+        assert "Examples:\n" in outcome.out
+
+
+def test_version(invoke: Any) -> None:
+    outcome = invoke("--version")
+    assert (outcome.status, outcome.out) == (0, f"edgecifar {edgecifar.__version__}\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["tarin"],
+        ["train", "--epoch", "3"],
+        ["train", "--data", "imagenet"],
+        ["train", "--device", "tpu"],
+        ["compress", "--prune", "1.5"],
+        ["compress", "--epochs", "0"],
+        ["export", "--format", "coreml"],
+        ["export", "--io", "int16"],
+        ["verify", "--max-drop", "much"],
+        ["verify", "--max-drop", "-1pp"],
+        ["verify", "--max-drop", "nan"],
+        ["verify", "--runtime", "tensorrt"],
+        ["verify", "--limit", "0"],
+        ["verify", "--mean", "121"],
+        ["verify", "--mean", "300", "--std", "1"],
+        ["verify", "--mean", "0", "--std", "0"],
+        ["predict"],
+        ["predict", "x.onnx", "--first", "0"],
+        ["show"],
+        ["show", "movies", "-o", "x.png"],
+        ["show", "data"],
+        ["show", "data", "-o", "x.png", "--model", "m"],
+        ["show", "mistakes", "-o", "x.png", "--model", "m", "-r", "demo"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_status_2(arguments: list[str], invoke: Any) -> None:
+    outcome = invoke(*arguments)
+    assert outcome.status == 2
+    assert "Usage:" in outcome.out + outcome.err
+    assert arguments == [] or outcome.out == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (DataError("The disk sulks.", "Talk to it."), 2),
+        (EngineMissingError("The engine is out.", "Wait."), 3),
+        (EdgecifarError("[bold]brackets[/] stay", "pip install 'edgecifar[gpu]'"), 2),
+    ],
+)
+def test_an_error_becomes_a_message_and_its_status(
+    error: EdgecifarError, status: int, invoke: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(pipeline, "examine", fail)
+    outcome = invoke("doctor")
+    assert (outcome.status, outcome.out) == (status, "")
+    assert outcome.err == f"error: {error.problem}\n       {error.mend}\n"
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_debug_shows_the_traceback(place: str, invoke: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_arguments: object) -> None:
+        raise DataError("The disk sulks.")
+
+    monkeypatch.setattr(pipeline, "examine", fail)
+    with pytest.raises(DataError, match="sulks"):
+        invoke(*(["--debug", "doctor"] if place == "before" else ["doctor", "--debug"]))
+
+
+def test_words_after_two_dashes_are_no_options(refused: Any) -> None:
+    assert "--debug: there is no such file" in refused("verify", "--", "--debug")
+
+
+@pytest.mark.parametrize(
+    ("number", "mend"),
+    [
+        (errno.ENOSPC, "Make room and try again"),
+        (errno.EACCES, "Change its permissions"),
+        (errno.EROFS, "Choose another place: this one is read-only."),
+    ],
+)
+def test_an_error_of_the_system_names_the_file_and_the_mend(
+    number: int, mend: str, refused: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise OSError(number, os.strerror(number), "there/file")
+
+    monkeypatch.setattr(pipeline, "examine", fail)
+    assert refused("doctor").startswith(f"error: there/file: {os.strerror(number)}.\n       {mend}")
+
+
+def test_a_reader_that_has_gone_is_no_error_to_tell(invoke: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_arguments: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(pipeline, "examine", fail)
+    outcome = invoke("doctor")
+    assert (outcome.status, outcome.err) == (1, "")
+
+
+@pytest.mark.parametrize("command", [["doctor"], ["doctor", "--json"]])
+def test_ctrl_c_is_status_130(command: list[str], invoke: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "examine", interrupt)
+    outcome = invoke(*command)
+    assert (outcome.status, outcome.out, outcome.err) == (130, "", "error: Interrupted.\n")
+
+
+def test_json_is_not_wrapped_at_any_width(invoke: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    listed = invoke("recipes", "--json")
+    assert json.loads(listed.out)
+    assert max(map(len, listed.out.splitlines())) > 60
+
+
+def test_the_engines_offered_are_those_that_there_are() -> None:
+    assert tuple(RuntimeName) == RUNTIME_NAMES
+
+
+# Words
+
+
+def test_a_command_can_be_repeated_elsewhere() -> None:
+    words = ["train", "--data-dir", "/home/me/data", "--set", "a.b=[1, 2]", "--data-dir=/x"]
+    assert repeatable(words) == "edgecifar train --data-dir DIR --set 'a.b=[1, 2]' --data-dir=DIR"
+
+
+def test_the_next_command_reads_the_same_images() -> None:
+    assert with_data_dir("edgecifar verify", None) == "edgecifar verify"
+    assert with_data_dir("edgecifar verify", Path("my data")) == "edgecifar verify --data-dir 'my data'"
+
+
+def test_figures_are_put_in_words() -> None:
+    figures = {"epoch": 3.0, "loss": 0.41234, "accuracy": 0.8714, "val_accuracy": 0.5}
+    told = "epoch 3, loss 0.412, accuracy 87.1 %, val accuracy 50.0 %"
+    assert figures_text(figures, 0.0, "images") == told
+    assert figures_text(figures, 1234.5, "images") == told + ", 1,234 images/s"

@@ -64,7 +64,6 @@ demo: $(STAMP)  ## The whole job on the data in the package: train, compress, ex
 	$(BIN)/edgecifar train --recipe demo --out runs/demo --force
 	$(BIN)/edgecifar export runs/demo --format all --out runs/demo-bundle --force
 	$(BIN)/edgecifar verify runs/demo-bundle
-	@echo "Report: runs/demo-bundle/report.md"
 
 build: $(STAMP)  ## The wheel and the source archive, in dist/
 	$(BIN)/python -m build --no-isolation

@@ -74,7 +74,7 @@ def train(
         average_decay=spec.ema,
         seed=recipe.seed,
         identity=_identity(recipe, train_data),
-        compile_step=placement.on_gpu,
+        compile_step=placement.on_gpu and placement.strategy.num_replicas_in_sync == 1,
     )
     evaluator = Evaluator(model, validation, preprocessing)
     rows = descend(model, optimizer, plan, feed, evaluator, placement, folder, progress)

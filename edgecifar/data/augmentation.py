@@ -121,8 +121,9 @@ def move(
     cx, cy = (width - 1) / 2, (height - 1) / 2
     a, b = mirror * tf.cos(angle) * zoom_x, mirror * -tf.sin(angle + shear) * zoom_y
     d, e = tf.sin(angle) * zoom_x, tf.cos(angle + shear) * zoom_y
-    c = cx - a * cx - b * cy + mirror * step_x
-    f = cy - d * cx - e * cy + step_y
+    # The shift is turned with the image, as Keras's generator does.
+    c = cx - a * cx - b * cy + mirror * (tf.cos(angle) * step_x - tf.sin(angle) * step_y)
+    f = cy - d * cx - e * cy + tf.sin(angle) * step_x + tf.cos(angle) * step_y
     return resample(images, tf.stack([a, b, c, d, e, f], axis=1), spec.fill)
 
 

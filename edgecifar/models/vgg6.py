@@ -12,7 +12,7 @@ def build(
 ) -> tf_keras.Model:
     """Returns three blocks of 3x3 convolutions, 32, 64 and 128 wide, each pooled by 2, and a dense softmax.
 
-    The seed's form (https://appliedmachinelearning.wordpress.com/2018/03/24/, 309,290 parameters at 32x32x3
+    The seed's form (https://appliedmachinelearning.blog/2018/03/24/, 309,290 parameters at 32x32x3
     and 10 classes with two convolutions) is conv -> ELU -> batch norm; the edge form is conv -> batch norm ->
     ReLU.
 

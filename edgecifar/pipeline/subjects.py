@@ -115,8 +115,10 @@ def open_file(path: Path, preprocessing: Preprocessing | None) -> Subject:
         for entry in bundle.manifest.artifacts:
             if entry.file == path.name:
                 return _in_bundle(bundle, entry)
-    if (path.parent / "run.json").is_file():
-        return _of_run(Run.open(path.parent), path)
+    elif (path.parent / "run.json").is_file():
+        run = Run.open(path.parent)
+        if path in {run.model_path, run.reference_path}:
+            return _of_run(run, path)
     if preprocessing is None:
         raise ModelError(
             f"{path}: nothing beside the file says how its pixels are scaled.",

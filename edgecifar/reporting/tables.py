@@ -73,20 +73,21 @@ def _flips(comparison: Comparison) -> str:
 
 ARTIFACT = Column(("artifact",), lambda comparison: comparison.artifact, Align.LEFT)
 VERDICT = Column(("verdict",), lambda comparison: comparison.verdict.value, Align.LEFT)
-STEPS = Column(("max", "step"), _max_steps, importance=5)
-IMAGES = Column(("images",), lambda comparison: count(comparison.accuracy.total), importance=6)
+STEPS = Column(("max", "step"), _max_steps, importance=6)
+IMAGES = Column(("images",), lambda comparison: count(comparison.accuracy.total), importance=7)
 COLUMNS = (
     ARTIFACT,
     Column(("runtime",), lambda comparison: comparison.engine.runtime, Align.LEFT),
     IMAGES,
-    Column(("top-1",), lambda comparison: percent(comparison.accuracy.rate), importance=8),
+    Column(("top-1",), lambda comparison: percent(comparison.accuracy.rate), importance=9),
     Column(("drop", "pp"), lambda comparison: points(comparison.drop_pp)),
-    Column(("agree",), lambda comparison: percent(comparison.agreement), importance=7),
-    Column(("max", "diff"), lambda comparison: difference(comparison.max_difference), importance=2),
+    Column(("agree",), lambda comparison: percent(comparison.agreement), importance=8),
+    Column(("max", "diff"), lambda comparison: difference(comparison.max_difference), importance=3),
+    Column(("mean", "diff"), lambda comparison: difference(comparison.mean_difference), importance=1),
     STEPS,
-    Column(("flips", f"{MINUS}/+"), _flips, importance=3),
-    Column(("bytes",), lambda comparison: count(comparison.size_bytes), importance=4),
-    Column(("images", "/s"), lambda comparison: count(comparison.images_per_s), importance=1),
+    Column(("flips", f"{MINUS}/+"), _flips, importance=4),
+    Column(("bytes",), lambda comparison: count(comparison.size_bytes), importance=5),
+    Column(("images", "/s"), lambda comparison: count(comparison.images_per_s), importance=2),
     VERDICT,
 )
 

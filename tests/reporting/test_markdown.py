@@ -31,6 +31,7 @@ def test_the_table_is_well_formed_and_complete(report: ParityReport) -> None:
         "drop pp": "+0.62",
         "agree": "99.60 %",
         "max diff": "0.0312",
+        "mean diff": "0.0001",
         "max step": "1",
         "flips −/+": "74/12",
         "bytes": "329,791",

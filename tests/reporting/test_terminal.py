@@ -37,12 +37,12 @@ def test_no_line_is_wider_than_the_terminal_and_no_row_breaks(report: ParityRepo
 
 
 def test_a_wide_terminal_shows_every_figure(report: ParityReport) -> None:
-    lines = _show(report, 120)
+    lines = _show(report, 132)
     assert _row(lines, "model.int8.onnx") == (
-        "model.int8.onnx ort-cpu 10,000 91.08 % +0.62 99.60 % 0.0312 1 74/12 329,791 2,346 fail"
+        "model.int8.onnx ort-cpu 10,000 91.08 % +0.62 99.60 % 0.0312 0.0001 1 74/12 329,791 2,346 fail"
     )
     assert _row(lines, "litert-reference 1,000") == (
-        "litert-reference 1,000 91.30 % +0.20 99.60 % 0.0312 58 3/1 325,504 2,346 pass"
+        "litert-reference 1,000 91.30 % +0.20 99.60 % 0.0312 0.0001 58 3/1 325,504 2,346 pass"
     )
     assert not any("Left out at this width" in line for line in lines)
 
@@ -50,7 +50,7 @@ def test_a_wide_terminal_shows_every_figure(report: ParityReport) -> None:
 def test_a_narrow_terminal_says_what_it_leaves_out(report: ParityReport) -> None:
     text = " ".join(" ".join(_show(report, 60)).split())
     assert "Left out at this width" in text
-    assert text.endswith("agree, max diff, max step, flips −/+, bytes, images/s.")
+    assert text.endswith("agree, max diff, mean diff, max step, flips −/+, bytes, images/s.")
 
 
 @pytest.mark.parametrize("width", [60, 120])

@@ -21,7 +21,7 @@ def test_the_table_is_well_formed_and_complete(report: ParityReport) -> None:
     text = render_markdown(report, "report.png")
     heading, rule, *rows = _table(text)
     assert len(rows) == len(report.comparisons)
-    assert {len(row) for row in (heading, rule, *rows)} == {12}
+    assert {len(row) for row in (heading, rule, *rows)} == {13}
     assert all(re.fullmatch(":--|--:", cell) for cell in rule)
     assert dict(zip(heading, rows[-1], strict=True)) == {
         "artifact": "model.int8.onnx",

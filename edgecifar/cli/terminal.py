@@ -11,7 +11,8 @@ from types import ModuleType
 from typing import ClassVar, Self
 
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from edgecifar.chatter import diverted
 
@@ -80,14 +81,14 @@ class Terminal:
         else:
             columns = (
                 TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
+                BarColumn(bar_width=10),
                 TextColumn("{task.percentage:>3.0f}%"),
-                TextColumn("{task.fields[figures]}"),
-                TimeElapsedColumn(),
                 TextColumn("ETA"),
                 TimeRemainingColumn(),
+                # Where there is little room, the last figures are cut off, not the time.
+                TextColumn("{task.fields[figures]}", table_column=Column(ratio=1, no_wrap=True)),
             )
-            with Progress(*columns, console=self._err, transient=True) as bars:
+            with Progress(*columns, console=self._err, transient=True, expand=True) as bars:
                 yield _Bar(bars, bars.add_task(name, total=total or None, figures=""), unit)
 
 
@@ -127,8 +128,8 @@ def repeatable(arguments: list[str] | None = None) -> str:
 
 
 def figures_text(figures: dict[str, float], rate: float, unit: str) -> str:
-    """Returns "epoch 3, loss 0.412, accuracy 87.1 %, 1,234 images/s"."""
-    parts = []
+    """Returns "1,234 images/s, epoch 3, loss 0.412, accuracy 87.1 %"."""
+    parts = [f"{rate:,.0f} {unit}/s"] if rate >= 1 else []
     for name, value in figures.items():
         if name == "epoch":
             parts.append(f"epoch {value:.0f}")
@@ -136,8 +137,6 @@ def figures_text(figures: dict[str, float], rate: float, unit: str) -> str:
             parts.append(f"{name.replace('_', ' ')} {100 * value:.1f} %")
         else:
             parts.append(f"{name.replace('_', ' ')} {value:.3f}")
-    if rate >= 1:
-        parts.append(f"{rate:,.0f} {unit}/s")
     return ", ".join(parts)
 
 

@@ -1,17 +1,19 @@
 """What all commands share: help, version, exit statuses, errors."""
 
 import errno
+import io
 import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 import edgecifar
 from edgecifar import pipeline
 from edgecifar.choices import RuntimeName
-from edgecifar.cli.terminal import figures_text, repeatable, with_data_dir
+from edgecifar.cli.terminal import Terminal, figures_text, repeatable, with_data_dir
 from edgecifar.errors import DataError, EdgecifarError, EngineMissingError
 from edgecifar.runtimes import RUNTIME_NAMES
 
@@ -177,4 +179,39 @@ def test_figures_are_put_in_words() -> None:
     figures = {"epoch": 3.0, "loss": 0.41234, "accuracy": 0.8714, "val_accuracy": 0.5}
     told = "epoch 3, loss 0.412, accuracy 87.1 %, val accuracy 50.0 %"
     assert figures_text(figures, 0.0, "images") == told
-    assert figures_text(figures, 1234.5, "images") == told + ", 1,234 images/s"
+    assert figures_text(figures, 1234.5, "images") == "1,234 images/s, " + told
+
+
+# Progress
+
+
+@pytest.mark.parametrize(("width", "told"), [(120, "accuracy 25.0 %"), (60, "epoch 3")])
+def test_a_terminal_gets_a_bar_that_keeps_its_time(width: int, told: str) -> None:
+    screen = io.StringIO()
+    terminal = Terminal(quiet=False, debug=False)
+    terminal._err = Console(file=screen, force_terminal=True, width=width, color_system=None)
+    with terminal.task("train", 100, "images") as task:
+        task.advance(50, epoch=3, loss=1.5, accuracy=0.25)
+    assert "train " in screen.getvalue()
+    assert " 50% ETA " in screen.getvalue()
+    assert told in screen.getvalue()
+
+
+def test_a_log_gets_a_line_at_the_end_of_each_epoch() -> None:
+    log = io.StringIO()
+    terminal = Terminal(quiet=False, debug=False)
+    terminal._err = Console(file=log, force_terminal=False, width=60, soft_wrap=True)
+    with terminal.task("train", 100, "images") as task:
+        task.advance(25, epoch=1, loss=1.5)
+        task.advance(25, epoch=1, loss=1.25)
+        task.advance(0, epoch=1, val_accuracy=0.5)
+    assert log.getvalue() == "train  50%  epoch 1, loss 1.250, val accuracy 50.0 %\n"
+
+
+def test_quiet_gets_no_progress() -> None:
+    screen = io.StringIO()
+    terminal = Terminal(quiet=True, debug=False)
+    terminal._err = Console(file=screen, force_terminal=True)
+    with terminal.task("train", 100, "images") as task:
+        task.advance(100, val_accuracy=0.5)
+    assert screen.getvalue() == ""

@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 
@@ -34,14 +33,19 @@ class Evaluator:
         self._model = model
         self._data = data
         self._preprocessing = preprocessing
-        self._sums = tf.function(self._chunk_sums, reduce_retracing=True)
+        shape = (None, preprocessing.height, preprocessing.width, 3)
+        # A concrete function: TensorFlow would warn of "retracing" where several models are evaluated.
+        self._sums = tf.function(self._chunk_sums).get_concrete_function(
+            tf.TensorSpec(shape, tf.float32), tf.TensorSpec((None,), tf.int64)
+        )
 
     def __call__(self) -> Evaluation:
         """Returns the evaluation with the model's present weights."""
         losses, correct = [], 0
         for start in range(0, len(self._data), CHUNK):
             part = self._data.select(slice(start, start + CHUNK))
-            loss, right = self._sums(self._preprocessing.apply(part.images), part.labels)
+            values = tf.constant(self._preprocessing.apply(part.images))
+            loss, right = self._sums(values, tf.constant(part.labels))
             losses.append(float(loss))
             correct += int(right)
         total = len(self._data)
@@ -52,13 +56,3 @@ class Evaluator:
         loss = tf_keras.losses.sparse_categorical_crossentropy(labels, probabilities)
         right = tf.argmax(probabilities, axis=1) == labels
         return tf.reduce_sum(loss), tf.reduce_sum(tf.cast(right, tf.int32))
-
-
-def predict(model: tf_keras.Model, data: Dataset, preprocessing: Preprocessing) -> np.ndarray:
-    """Returns the class probabilities of all images, float32 (N, classes)."""
-    run = tf.function(lambda values: model(values, training=False), reduce_retracing=True)
-    chunks = [
-        run(preprocessing.apply(data.images[start : start + CHUNK])).numpy()
-        for start in range(0, len(data), CHUNK)
-    ]
-    return np.concatenate(chunks)

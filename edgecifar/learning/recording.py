@@ -4,7 +4,6 @@ import csv
 import io
 import platform
 import shutil
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from matplotlib.figure import Figure
 import edgecifar
 from edgecifar.artifacts import Environment, Run, RunRecord
 from edgecifar.artifacts.files import replacing, write_text
+from edgecifar.chatter import diverted
 from edgecifar.errors import ModelError
 from edgecifar.host import cpu_flags, cpu_name
 from edgecifar.learning.checkpoint import EpochRow
@@ -60,8 +60,8 @@ def save_model(model: tf_keras.Model, path: Path) -> None:
 
     Quantization-aware models need `.h5`: tfmot's layers make some of their variables too late for `.keras`.
     """
-    with replacing(path) as temporary, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="You are saving your model as an HDF5 file")
+    # Keras calls .h5 old, and complains of a model that was not compiled.
+    with replacing(path) as temporary, diverted():
         model.save(temporary)
 
 

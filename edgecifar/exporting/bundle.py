@@ -14,7 +14,7 @@ from edgecifar.artifacts import ArtifactEntry, Bundle, Dataset, Manifest, Prepro
 from edgecifar.artifacts.bundle import FileEntry
 from edgecifar.artifacts.files import replacing_folder, sha256
 from edgecifar.errors import ExportError
-from edgecifar.exporting import integers, onnx, tflite
+from edgecifar.exporting import integers, onnx, saturation, tflite
 from edgecifar.exporting.options import DEFAULT_OPSET, Format, Io, Precision, check_io, check_onnx
 from edgecifar.progress import SILENT, Progress
 from edgecifar.protocol import Array
@@ -169,11 +169,16 @@ def _make_int8(
     calibration: Dataset | None,
     progress: Progress,
 ) -> Iterator[tuple[bytes, _Made]]:
-    """One set of integers feeds both formats: the ONNX file is made of the TFLite file."""
+    """One set of integers feeds both formats: the ONNX file is made of the TFLite file.
+
+    So both have the weights that only ONNX Runtime needs, and stay the same network.
+    """
     model = float_model if qat_model is None else qat_model
     weights = Weights.CALIBRATED if qat_model is None else Weights.QAT
     images = order.preprocessing.apply(calibration.images) if calibration else None
-    content = tflite.convert(model, Precision.INT8, order.io, order.preprocessing, images)
+    content = saturation.make_safe(
+        tflite.convert(model, Precision.INT8, order.io, order.preprocessing, images)
+    )
     floats = integers.float_operators(content)
     if floats:
         kinds = ", ".join(sorted(set(floats)))
@@ -182,7 +187,8 @@ def _make_int8(
         )
     for kind in order.formats:
         if kind is Format.TFLITE:
-            yield content, _Made(kind, Precision.INT8, weights, tflite.MADE_BY)
+            made_by = f"{tflite.MADE_BY}, {saturation.MADE_BY}"
+            yield content, _Made(kind, Precision.INT8, weights, made_by)
         else:
             made = _Made(kind, Precision.INT8, weights, onnx.MADE_BY[Precision.INT8])
             yield onnx.convert_int8(content, order.io, order.opset, order.batch), made

@@ -99,6 +99,7 @@ def test_the_artifacts_say_what_they_are(exported, tiny):
     assert int8.input.zero_point == tiny.preprocessing.mean
     assert floats.input.shape == (None, 32, 32, 3)
     assert "TFLiteConverter" in int8.made_by
+    assert int8.made_by.endswith("saturation-safe")
 
 
 def test_calibration_uses_as_many_training_images_as_the_recipe_says(exported, run, tiny):

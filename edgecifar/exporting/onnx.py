@@ -12,6 +12,7 @@ from edgecifar.artifacts import Preprocessing
 from edgecifar.chatter import diverted
 from edgecifar.errors import ExportError
 from edgecifar.exporting import graph, qdq
+from edgecifar.exporting.dense import flatten_inputs
 from edgecifar.exporting.options import DEFAULT_OPSET, Io, Precision, check_io, check_onnx
 from edgecifar.exporting.serving import serving_function
 
@@ -83,7 +84,7 @@ def convert_int8(tflite: bytes, io: Io, opset: int = DEFAULT_OPSET, batch: int |
     check_onnx(opset, batch)
     with tempfile.TemporaryDirectory() as folder, diverted():
         path = Path(folder) / "model.tflite"
-        path.write_bytes(tflite)
+        path.write_bytes(flatten_inputs(tflite))
         try:
             converted, _ = tf2onnx.convert.from_tflite(str(path), opset=opset)
         except (ValueError, RuntimeError, AssertionError, NotImplementedError) as error:

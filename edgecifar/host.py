@@ -1,7 +1,8 @@
-"""What this machine is, as far as it changes results or speed."""
+"""What this machine is and has, as far as it changes results or speed."""
 
 import os
 import platform
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 RELEVANT_FLAGS = (
@@ -9,6 +10,31 @@ RELEVANT_FLAGS = (
     "amx_bf16", "amx_int8", "asimddp", "i8mm", "bf16", "sve",
 )  # fmt: skip
 """x86-64 and arm64 flags on which kernels, and so roundings and times, depend."""
+
+TOOLS = (
+    "ai-edge-litert",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "tensorflow",
+    "tensorflow-model-optimization",
+    "tf-keras",
+    "tf2onnx",
+)
+"""Packages whose versions results depend on. ONNX Runtime is one engine under two names."""
+
+
+def tool_versions() -> dict[str, str]:
+    """Returns the versions of those of `TOOLS` that are installed, by name."""
+    versions = {}
+    for tool in TOOLS:
+        try:
+            versions[tool] = version(tool)
+        except PackageNotFoundError:
+            # One of the two names of ONNX Runtime is never installed.
+            continue
+    return versions
 
 
 def cpu_name() -> str:

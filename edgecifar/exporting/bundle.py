@@ -1,6 +1,5 @@
 """Bundles: every file that an app embeds, written together, with the manifest that says what each is."""
 
-import importlib.metadata
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from edgecifar.artifacts.files import replacing_folder, sha256
 from edgecifar.errors import ExportError
 from edgecifar.exporting import integers, onnx, saturation, tflite
 from edgecifar.exporting.options import DEFAULT_OPSET, Format, Io, Precision, check_io, check_onnx
+from edgecifar.host import tool_versions
 from edgecifar.progress import SILENT, Progress
 from edgecifar.protocol import Array
 from edgecifar.runtimes import get_runtime
@@ -27,16 +27,6 @@ REFERENCE = "reference.keras"
 _ENGINES = {Format.TFLITE: "litert", Format.ONNX: "ort-cpu"}
 """The engines that read an artifact's tensors back, and compute its golden outputs."""
 _COPIED = ("run.json", "history.csv", "curves.png")
-_TOOLS = (
-    "tensorflow",
-    "tf-keras",
-    "tensorflow-model-optimization",
-    "ai-edge-litert",
-    "onnx",
-    "tf2onnx",
-    "numpy",
-)
-_ORT_PACKAGES = ("onnxruntime-gpu", "onnxruntime")
 
 
 def export_bundle(
@@ -315,7 +305,7 @@ def _write_manifest(
         calibration_images=len(calibration) if calibration else 0,
         golden_images=golden_images,
         golden_twin_steps=golden_twin_steps,
-        tool_versions=_tool_versions(),
+        tool_versions=tool_versions() | {"edgecifar": edgecifar.__version__},
     ).write(folder / "manifest.json")
 
 
@@ -324,12 +314,3 @@ def _file_entries(folder: Path, artifacts: set[str]) -> Iterator[FileEntry]:
         name = path.relative_to(folder).as_posix()
         if name not in artifacts:
             yield FileEntry(file=name, size_bytes=path.stat().st_size, sha256=sha256(path))
-
-
-def _tool_versions() -> dict[str, str]:
-    installed = {distribution.name.lower() for distribution in importlib.metadata.distributions()}
-    # ONNX Runtime is one engine under two names.
-    names = [*_TOOLS, *(name for name in _ORT_PACKAGES if name in installed)]
-    return {name: importlib.metadata.version(name) for name in sorted(names)} | {
-        "edgecifar": edgecifar.__version__
-    }

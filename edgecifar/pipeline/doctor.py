@@ -3,29 +3,16 @@
 import platform
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import edgecifar
 from edgecifar.choices import Device
 from edgecifar.data import find_cifar10, keras_cache
 from edgecifar.errors import DataError
-from edgecifar.host import cpu_flags, cpu_name
+from edgecifar.host import TOOLS, cpu_flags, cpu_name, tool_versions
 from edgecifar.learning.devices import list_gpus, place
 from edgecifar.recipe import Precision
 from edgecifar.runtimes import RUNTIME_NAMES, get_runtime
-
-PACKAGES = (
-    "tensorflow",
-    "tf-keras",
-    "tensorflow-model-optimization",
-    "onnx",
-    "tf2onnx",
-    "onnxruntime-gpu",
-    "onnxruntime",
-    "ai-edge-litert",
-    "numpy",
-)
 
 
 class State(StrEnum):
@@ -67,15 +54,11 @@ def _basics() -> list[Check]:
 
 
 def _packages() -> list[Check]:
-    checks = []
-    for name in PACKAGES:
-        try:
-            checks.append(Check(name, State.FOUND, version(name)))
-        except PackageNotFoundError:
-            # ONNX Runtime goes by one of two names.
-            if not name.startswith("onnxruntime"):
-                checks.append(Check(name, State.MISSING, "not installed", f"pip install {name}"))
-    return checks
+    versions = tool_versions()
+    checks = [Check(name, State.FOUND, found) for name, found in versions.items()]
+    # ONNX Runtime goes by one of two names; the checks of its runtimes tell if both are missing.
+    missing = [name for name in TOOLS if name not in versions and not name.startswith("onnxruntime")]
+    return checks + [Check(name, State.MISSING, "not installed", f"pip install {name}") for name in missing]
 
 
 def _gpus() -> list[Check]:

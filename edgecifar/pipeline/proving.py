@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from edgecifar.choices import Source as DataSource
 from edgecifar.choices import Split
 from edgecifar.data import load_dataset
 from edgecifar.errors import EngineMissingError, VerificationError
-from edgecifar.host import core_count, cpu_flags, cpu_name
+from edgecifar.host import core_count, cpu_flags, cpu_name, tool_versions
 from edgecifar.pipeline.subjects import (
     Subject,
     check_classes,
@@ -37,7 +36,6 @@ Model = Run | Bundle | Path | str
 SUBSET_RUNTIMES = ("litert-reference",)
 """Kernels that are for checking, not for speed: 10,000 images would take many minutes."""
 SUBSET_IMAGES = 200
-TOOLS = ("ai-edge-litert", "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "tensorflow", "tf-keras")
 
 
 def verify(
@@ -88,7 +86,7 @@ def verify(
         title=" ".join(path.name for path in paths),
         cpu=cpu_name(),
         cpu_flags=cpu_flags(),
-        tool_versions=_tool_versions(),
+        tool_versions=tool_versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command or f"edgecifar verify {' '.join(path.name for path in paths)}",
         skipped=skipped,
@@ -169,14 +167,3 @@ def _candidate(subject: Subject, runtime: str, limit: int | None) -> Candidate:
         bundle=str(subject.origin) if subject.origin else None,
         limit=limit,
     )
-
-
-def _tool_versions() -> dict[str, str]:
-    versions = {}
-    for tool in TOOLS:
-        try:
-            versions[tool] = version(tool)
-        except PackageNotFoundError:
-            # One of the two names of ONNX Runtime is never installed.
-            continue
-    return versions

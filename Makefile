@@ -31,18 +31,18 @@ $(BIN)/pip:
 	"$(PYTHON)" -m venv .venv
 
 $(STAMP): constraints.txt pyproject.toml | $(BIN)/pip
-	$(BIN)/python -m pip install --require-hashes -r constraints.txt
+	$(BIN)/python -m pip install --no-deps --require-hashes -r constraints.txt
 	$(BIN)/python -m pip install --no-deps --no-build-isolation -e .
 	touch $@
 
 $(STAMP_GPU): constraints-gpu.txt $(STAMP)
-	$(BIN)/python -m pip install --require-hashes -r constraints-gpu.txt
+	$(BIN)/python -m pip install --no-deps --require-hashes -r constraints-gpu.txt
 	touch $@
 
 # Keeps the versions that are pinned already; `make lock UPGRADE=--upgrade` takes the newest.
 lock: export UV_CUSTOM_COMPILE_COMMAND := make lock
 lock: $(STAMP)  ## Resolve the versions and hashes in constraints.txt and constraints-gpu.txt
-	$(BIN)/uv pip compile $(UPGRADE) --quiet --universal --generate-hashes --no-annotate --group dev pyproject.toml -o constraints.txt
+	$(BIN)/uv pip compile $(UPGRADE) --quiet --universal --generate-hashes --no-annotate --group dev --extra openvino --extra tflm --extra vela pyproject.toml -o constraints.txt
 	$(BIN)/uv pip compile $(UPGRADE) --quiet --universal --generate-hashes --no-annotate --group dev --extra gpu pyproject.toml -o constraints-gpu.txt
 
 lint: $(STAMP)  ## Style, formatting, and which module may import which

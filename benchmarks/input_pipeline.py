@@ -15,13 +15,13 @@ import collections
 import itertools
 import logging
 import math
-import tempfile
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from loop import epoch_seconds
 from timing import (
     TIMES,
     Bound,
@@ -43,14 +43,8 @@ from edgecifar.artifacts import Dataset, Preprocessing
 from edgecifar.choices import Device, Source, Split
 from edgecifar.data import fit_preprocessing, load_dataset
 from edgecifar.data.augmentation import Batch
-from edgecifar.learning.devices import Placement, keras_policy, place
-from edgecifar.learning.evaluation import Evaluator
+from edgecifar.learning.devices import Placement, place
 from edgecifar.learning.feed import Feed
-from edgecifar.learning.loop import Plan, descend
-from edgecifar.learning.optimizers import make_optimizer
-from edgecifar.learning.schedules import learning_rates
-from edgecifar.models import build_model
-from edgecifar.progress import SILENT
 from edgecifar.recipe import AugmentationSpec, DataSpec, Flip, Recipe, load_recipe
 
 PIPELINE_GOAL = Goal(Bound.AT_LEAST, 10)
@@ -63,8 +57,6 @@ GENERATOR = "ImageDataGenerator"
 AUGMENTED, PLAIN = "augmented", "not augmented"
 WARM_UPS = 1
 """Rounds of a training that do not count; the first traces the step."""
-EVALUATED = 10
-"""The loop evaluates after each epoch, which is not timed: few images do."""
 
 
 def measure(arguments: argparse.Namespace) -> Outcome:
@@ -182,44 +174,19 @@ def training_rates(
 
     One training, so that both run the same compiled step on the same weights.
     """
-    from tf_keras.mixed_precision import set_global_policy
-
     spec = recipe.training
-    precision = placement.precision(spec.precision)
     part = data.select(np.resize(np.arange(len(data)), steps * spec.batch_size))
     preprocessing = fit_preprocessing(recipe.preprocessing, part)
-    shape = (preprocessing.height, preprocessing.width, 3)
-    set_global_policy(keras_policy(precision))
-    try:
-        with placement.strategy.scope():
-            model = build_model(recipe.model, shape, len(part.class_names), recipe.seed)
-            optimizer = make_optimizer(spec.optimizer, precision)
-    finally:
-        set_global_policy("float32")
     augmentations = {AUGMENTED: recipe.augmentation, PLAIN: AugmentationSpec()}
     feeds = {
         name: Feed(part, augmentation, preprocessing, spec.batch_size, recipe.seed, placement.strategy)
         for name, augmentation in augmentations.items()
     }
     order = tuple(itertools.chain.from_iterable(rounds(tuple(feeds), WARM_UPS + repeats)))
-    plan = Plan(
-        phase="train",
-        epochs=len(order),
-        rates=learning_rates(spec.schedule, spec.optimizer, len(order), steps),
-        label_smoothing=spec.label_smoothing,
-        average_decay=spec.ema,
-        seed=recipe.seed,
-        identity="benchmark",
-        compile_step=placement.on_gpu,
-    )
-    evaluator = Evaluator(model, part.select(slice(0, EVALUATED)), preprocessing)
-    with tempfile.TemporaryDirectory() as folder:
-        rows = descend(
-            model, optimizer, plan, Alternating(feeds, order), evaluator, placement, Path(folder), SILENT
-        )
+    seconds = epoch_seconds(recipe, part, preprocessing, Alternating(feeds, order), placement, len(order))
     rates: dict[str, list[float]] = {name: [] for name in feeds}
-    for name, row in list(zip(order, rows, strict=True))[WARM_UPS * len(feeds) :]:
-        rates[name].append(len(part) / row.seconds)
+    for name, took in list(zip(order, seconds, strict=True))[WARM_UPS * len(feeds) :]:
+        rates[name].append(len(part) / took)
     return rates
 
 

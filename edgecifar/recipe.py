@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
 
@@ -18,6 +18,15 @@ NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 BY_VALUE = Strict(strict=False)
 """Takes what TOML has: a choice by its value, a tuple as an array."""
+
+
+def _added(default: object) -> Any:
+    """Returns the field of a key that came later.
+
+    JSON forms leave it out at its default, so that recipes without it keep the form that older checkpoints
+    and older versions know.
+    """
+    return Field(exclude_if=lambda value: value == default)
 
 
 class Part(BaseModel):
@@ -66,6 +75,8 @@ class ModelSpec(Part):
     """Rates after the three blocks. `resnet8` has none."""
     l2: NonNegative = 0.0
     """L2 penalty on convolution kernels, in the loss (the seed: 1e-4)."""
+    width: Annotated[int, Field(ge=1, le=16), _added(1)] = 1
+    """Multiplies the channels of every convolution: 2 has about four times the weights and multiply-adds."""
 
 
 class Flip(StrEnum):
@@ -157,6 +168,23 @@ class Precision(StrEnum):
     FLOAT16 = "float16"
 
 
+TEMPERATURE = 4.0
+"""Of distillation, where nothing else is said: in the range that Hinton et al. (2015) tried, 1 to 20."""
+
+
+class DistillationSpec(Part):
+    """Learning from the probabilities of a trained network (Hinton et al. 2015).
+
+    The loss is weight x temperature^2 x KL(teacher, student) + (1 - weight) x the loss of the labels; the
+    temperature softens the probabilities of both networks.
+    """
+
+    teacher: Annotated[str, Field(min_length=1)]
+    """Folder of a finished run with the same classes, image size, [data] and seed."""
+    temperature: Positive = TEMPERATURE
+    weight: Annotated[float, Field(gt=0, le=1)] = 0.9
+
+
 class TrainingSpec(Part):
     """Length, batch, loss and optimiser of a training."""
 
@@ -168,6 +196,7 @@ class TrainingSpec(Part):
     """Decay per step of the exponential moving average of the weights that is evaluated and kept; 0: none."""
     optimizer: OptimizerSpec = OptimizerSpec()
     schedule: ScheduleSpec = ScheduleSpec()
+    distillation: Annotated[DistillationSpec | None, _added(None)] = None
 
 
 class FineTuneSpec(Part):
@@ -176,6 +205,10 @@ class FineTuneSpec(Part):
     epochs: Count = 4
     batch_size: Count = 128
     learning_rate: Positive = 0.005
+    distillation: Annotated[float, Field(ge=0, le=1), _added(0.0)] = 0.0
+    """Weight of distillation from the run's own float model before any compression; 0: none."""
+    temperature: Annotated[Positive, _added(TEMPERATURE)] = TEMPERATURE
+    """Of that distillation."""
 
 
 class PruningSpec(FineTuneSpec):
@@ -196,6 +229,13 @@ class QuantizationSpec(FineTuneSpec):
     """Quantization-aware training; without it the export calibrates after training."""
     freeze_batch_norm: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Share of the epochs, at the end, in which batch-norm statistics stay fixed."""
+    ema: Annotated[Fraction, _added(0.0)] = 0.0
+    """Decay per step of the moving average of weights and ranges that is evaluated and kept; 0: none."""
+    saturation_safe: Annotated[bool, _added(False)] = False
+    """Trains with weights that no activations can make saturate on x86 CPUs without VNNI.
+
+    The export makes weights so in any case; where that costs accuracy, training wins it back.
+    """
 
 
 class CompressionSpec(Part):
@@ -268,7 +308,7 @@ def parse_recipe(table: dict[str, Any], where: str) -> Recipe:
     try:
         return Recipe.model_validate(table)
     except ValidationError as error:
-        lines = [_explain(where, dict(item)) for item in error.errors()]
+        lines = [explain(where, dict(item), Recipe) for item in error.errors()]
         raise RecipeError("\n".join(lines)) from error
 
 
@@ -323,7 +363,14 @@ def _assign(table: dict[str, Any], assignment: str) -> None:
     table[last] = value
 
 
-def _explain(where: str, item: dict[str, Any]) -> str:
+def explain(where: str, item: dict[str, Any], root: type[BaseModel]) -> str:
+    """Returns a sentence for one thing that pydantic found wrong in a TOML file.
+
+    Args:
+        where: The file, or what else the sentence begins with.
+        item: One of `ValidationError.errors()`.
+        root: What the file was read as.
+    """
     *sections, key = _dotted(item["loc"])
     section = f"[{'.'.join(sections)}] " if sections else ""
     if item["type"] == "model_type":
@@ -331,7 +378,7 @@ def _explain(where: str, item: dict[str, Any]) -> str:
     if item["type"] != "extra_forbidden":
         message = str(item["msg"]).removeprefix("Value error, ")
         return f"{where}: {section}{key} = {item['input']!r}: {message[:1].lower()}{message[1:]}."
-    known = _known_keys(sections)
+    known = _known_keys(sections, root)
     return (
         f"{where}: {section}{key} is not a key.{_did_you_mean(key, known)}\nKnown keys: {', '.join(known)}."
     )
@@ -353,15 +400,17 @@ def _is_union_tag(part: object) -> bool:
     return isinstance(part, str) and (part.startswith("literal[") or part in {"float", "constrained-float"})
 
 
-def _known_keys(sections: Iterable[str]) -> list[str]:
-    part: type[BaseModel] = Recipe
+def _known_keys(sections: Iterable[str], root: type[BaseModel]) -> list[str]:
+    part = root
     for section in sections:
-        field = part.model_fields.get(section)
-        if field is None or not (
-            isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-        ):
+        # "rules[0]" is one of several.
+        field = part.model_fields.get(section.partition("[")[0])
+        # A section that may be missing is a union with None.
+        choices = (field.annotation, *get_args(field.annotation)) if field else ()
+        parts = [choice for choice in choices if isinstance(choice, type) and issubclass(choice, BaseModel)]
+        if not parts:
             return []
-        part = field.annotation
+        part = parts[0]
     return list(part.model_fields)
 
 

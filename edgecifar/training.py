@@ -5,15 +5,17 @@ from pathlib import Path
 
 import tf_keras
 
-from edgecifar.artifacts import Dataset, Preprocessing, Run, RunRecord
+from edgecifar.artifacts import Dataset, Preprocessing, Run, RunRecord, Teacher
 from edgecifar.choices import Device
 from edgecifar.learning.devices import keras_policy, place
+from edgecifar.learning.distillation import describe_teacher, distill, open_teacher
 from edgecifar.learning.evaluation import Evaluator
 from edgecifar.learning.feed import Feed
 from edgecifar.learning.loop import Plan, descend
 from edgecifar.learning.optimizers import make_optimizer
 from edgecifar.learning.recording import environment, sparsity, write_run
 from edgecifar.learning.schedules import learning_rates
+from edgecifar.learning.trained import read_model, under_policy
 from edgecifar.models import build_model
 from edgecifar.progress import SILENT, Progress
 from edgecifar.recipe import Recipe
@@ -48,17 +50,27 @@ def train(
 
     Raises:
         EngineMissingError: The device is not here.
-        TrainingError: The loss is no longer finite, or the checkpoint is of another recipe.
+        TrainingError: The loss is no longer finite, the checkpoint is of another recipe, or the teacher does
+            not fit.
+        ModelError: The teacher cannot be read.
     """
     spec = recipe.training
     placement = place(device)
     precision = placement.precision(spec.precision)
     progress.say(f"Training on {', '.join(placement.names)} in {precision}.")
+    teacher_run = open_teacher(spec.distillation, train_data, preprocessing) if spec.distillation else None
+    teacher = describe_teacher(teacher_run) if teacher_run else None
     input_shape = (preprocessing.height, preprocessing.width, 3)
     classes = len(train_data.class_names)
     tf_keras.mixed_precision.set_global_policy(keras_policy(precision))
     try:
         with placement.strategy.scope():
+            distillation = None
+            if spec.distillation and teacher_run:
+                progress.say(f"The teacher is {teacher_run.record.name}.")
+                # Before the student: building a network sets the global seeds.
+                network = under_policy(teacher_run.record, read_model(teacher_run))
+                distillation = distill(spec.distillation, teacher_run, network, preprocessing)
             model = build_model(recipe.model, input_shape, classes, recipe.seed)
             optimizer = make_optimizer(spec.optimizer, precision)
     finally:
@@ -73,8 +85,9 @@ def train(
         label_smoothing=spec.label_smoothing,
         average_decay=spec.ema,
         seed=recipe.seed,
-        identity=_identity(recipe, train_data),
+        identity=_identity(recipe, train_data, teacher),
         compile_step=placement.on_gpu and placement.strategy.num_replicas_in_sync == 1,
+        distillation=distillation,
     )
     evaluator = Evaluator(model, validation, preprocessing)
     rows = descend(model, optimizer, plan, feed, evaluator, placement, folder, progress)
@@ -88,6 +101,7 @@ def train(
         preprocessing=preprocessing,
         class_names=train_data.class_names,
         train_fingerprint=train_data.fingerprint,
+        teacher=teacher,
         sparsity=sparsity(final),
         parameters=final.count_params(),
         validation=Evaluator(final, validation, preprocessing)().accuracy,
@@ -98,7 +112,8 @@ def train(
     return write_run(folder, record, final, rows)
 
 
-def _identity(recipe: Recipe, data: Dataset) -> str:
+def _identity(recipe: Recipe, data: Dataset, teacher: Teacher | None) -> str:
     """Returns a hash of all that the training depends on; compression comes after it."""
     content = recipe.model_dump_json(exclude={"compression", "calibration", "description", "name"})
-    return hashlib.sha256((content + data.fingerprint).encode()).hexdigest()
+    content += data.fingerprint + (teacher.sha256 if teacher else "")
+    return hashlib.sha256(content.encode()).hexdigest()

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from edgecifar.errors import RecipeError
 from edgecifar.recipe import (
     CompressionSpec,
+    DistillationSpec,
     Flip,
     Form,
     PruningSpec,
@@ -53,6 +54,39 @@ def test_each_shipped_recipe_loads_by_name_and_says_what_it_is(path: Path) -> No
 
 def test_the_default_is_shipped() -> None:
     assert "edge" in [path.stem for path in shipped_recipes()]
+
+
+# Keys that came later
+
+
+def test_a_recipe_without_later_keys_keeps_its_older_json_form() -> None:
+    table = json.loads(Recipe(name="mine").model_dump_json())
+    assert list(table["model"]) == ["name", "form", "dropout", "l2"]
+    assert "distillation" not in table["training"]
+    later = {"distillation", "temperature", "ema"}
+    assert not later & (set(table["compression"]["pruning"]) | set(table["compression"]["quantization"]))
+
+
+def test_later_keys_survive_the_json_form(write: Any) -> None:
+    text = """
+        model.width = 2
+        training.distillation = { teacher = "runs/teacher", weight = 0.5 }
+        compression.pruning = { sparsity = 0.5, distillation = 0.8 }
+        compression.quantization = { qat = true, distillation = 0.6, temperature = 2 }
+    """
+    recipe = load_recipe(write(text))
+    assert recipe.training.distillation == DistillationSpec(teacher="runs/teacher", weight=0.5)
+    assert recipe.compression.quantization.temperature == 2
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+
+
+def test_a_section_that_may_be_missing_knows_its_keys(write: Any) -> None:
+    told = complaint({"training": {"distillation": {"techer": "runs/teacher"}}})
+    assert "mine.toml: [training.distillation] techer is not a key. Did you mean teacher?" in told
+    assert "Known keys: teacher, temperature, weight." in told
+    assert "a section was expected, not a value" in complaint({"training": {"distillation": 0.5}})
+    recipe = load_recipe(write("seed = 1"), ["training.distillation.teacher=runs/teacher"])
+    assert recipe.training.distillation == DistillationSpec(teacher="runs/teacher")
 
 
 # Names, paths and files

@@ -1,4 +1,5 @@
 import dataclasses
+import hashlib
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +14,12 @@ from edgecifar.artifacts import Dataset, Run
 from edgecifar.choices import Device
 from edgecifar.errors import EngineMissingError, TrainingError
 from edgecifar.learning.checkpoint import EpochRow
+from edgecifar.learning.distillation import Distillation, distill
 from edgecifar.learning.evaluation import Evaluator
-from edgecifar.learning.recording import read_history
+from edgecifar.learning.recording import read_history, save_model
 from edgecifar.models import load_model
 from edgecifar.progress import SILENT, Progress
-from edgecifar.recipe import CompressionSpec, Precision, QuantizationSpec, Recipe
+from edgecifar.recipe import CompressionSpec, DistillationSpec, Precision, QuantizationSpec, Recipe
 from edgecifar.training import train
 
 Split = tuple[Dataset, Dataset]
@@ -151,6 +153,111 @@ def test_a_checkpoint_of_another_recipe_is_refused(
     with pytest.raises(KeyboardInterrupt):
         train_small(later, few_images, small_run, interrupted, watching)
     assert "Going on after epoch 1 of 3." in watching.said
+
+
+# Distillation
+
+
+@pytest.fixture(scope="module")
+def distilled_recipe(small_recipe: Recipe, small_run: Run) -> Recipe:
+    """`small_recipe` with `small_run` as its teacher, which has other dropout but the same images."""
+    teaching = DistillationSpec(teacher=str(small_run.folder), temperature=2.0, weight=0.8)
+    training = small_recipe.training.model_copy(update={"distillation": teaching, "epochs": 2})
+    return small_recipe.model_copy(update={"name": "distilled", "training": training})
+
+
+@pytest.fixture(scope="module")
+def distilled_run(
+    distilled_recipe: Recipe, few_images: Split, small_run: Run, tmp_path_factory: pytest.TempPathFactory
+) -> Run:
+    """`distilled_recipe` trained in one go."""
+    folder = tmp_path_factory.mktemp("distilled") / "run"
+    return train_small(distilled_recipe, few_images, small_run, folder)
+
+
+def test_a_distilled_run_says_who_taught_it(distilled_run: Run, small_run: Run) -> None:
+    teacher = distilled_run.record.teacher
+    assert teacher is not None
+    assert teacher.name == small_run.record.name
+    assert teacher.sha256 == hashlib.sha256(small_run.model_path.read_bytes()).hexdigest()
+    assert teacher.validation == small_run.record.validation
+    assert small_run.record.teacher is None
+    assert Run.open(distilled_run.folder) == distilled_run
+
+
+def test_a_student_learns_what_its_teacher_says_rather_than_the_labels(
+    small_recipe: Recipe, few_images: Split, small_run: Run, tmp_path: Path
+) -> None:
+    # A teacher that says the same class of every image.
+    part = few_images[0]
+    wrong = dataclasses.replace(part, labels=np.full_like(part.labels, 3))
+    liar_recipe = small_recipe.model_copy(update={"name": "liar"})
+    liar = train_small(liar_recipe, (wrong, few_images[1]), small_run, tmp_path / "liar")
+    record = liar.record.model_copy(update={"train_fingerprint": part.fingerprint})
+    record.write(liar.folder / "run.json")
+    teaching = DistillationSpec(teacher=str(liar.folder), temperature=1.0, weight=1.0)
+    training = small_recipe.training.model_copy(update={"distillation": teaching})
+    student = train_small(
+        small_recipe.model_copy(update={"training": training}), few_images, small_run, tmp_path / "student"
+    )
+    preprocessing = small_run.record.preprocessing
+    values = preprocessing.apply(few_images[1].images)
+    assert (np.argmax(load_model(liar.model_path)(values), axis=1) == 3).mean() > 0.9
+    assert (np.argmax(load_model(student.model_path)(values), axis=1) == 3).mean() > 0.9
+
+
+def test_a_distillation_that_is_interrupted_ends_as_if_nothing_had_happened(
+    distilled_recipe: Recipe, few_images: Split, small_run: Run, distilled_run: Run, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train_small(distilled_recipe, few_images, small_run, tmp_path / "run", Interrupting(after=200))
+    watching = Interrupting(after=10_000)
+    resumed = train_small(distilled_recipe, few_images, small_run, tmp_path / "run", watching)
+    assert "Going on after epoch 1 of 2." in watching.said
+    assert "The teacher is small." in watching.said
+    assert without_seconds(resumed) == without_seconds(distilled_run)
+    before, after = load_model(distilled_run.model_path), load_model(resumed.model_path)
+    for weight, expected in zip(after.get_weights(), before.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, expected)
+
+
+def test_a_distillation_does_not_go_on_with_another_teacher(
+    distilled_recipe: Recipe, few_images: Split, small_run: Run, tmp_path: Path
+) -> None:
+    shutil.copytree(small_run.folder, tmp_path / "teacher")
+    teaching = DistillationSpec(teacher=str(tmp_path / "teacher"))
+    training = distilled_recipe.training.model_copy(update={"distillation": teaching})
+    recipe = distilled_recipe.model_copy(update={"training": training})
+    with pytest.raises(KeyboardInterrupt):
+        train_small(recipe, few_images, small_run, tmp_path / "run", Interrupting(after=200))
+    teacher = load_model(small_run.model_path)
+    teacher.set_weights([weight * 0.5 for weight in teacher.get_weights()])
+    save_model(teacher, tmp_path / "teacher" / "model.keras")
+    with pytest.raises(TrainingError, match="the checkpoint is of another recipe or data set"):
+        train_small(recipe, few_images, small_run, tmp_path / "run")
+
+
+def test_a_student_in_16_bits_has_a_teacher_in_16_bits(
+    distilled_recipe: Recipe,
+    few_images: Split,
+    small_run: Run,
+    distilled_run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taught = []
+
+    def remember(*arguments: object) -> Distillation:
+        taught.append(distill(*arguments))
+        return taught[0]
+
+    monkeypatch.setattr("edgecifar.training.distill", remember)
+    training = distilled_recipe.training.model_copy(update={"precision": Precision.BFLOAT16, "epochs": 1})
+    recipe = distilled_recipe.model_copy(update={"training": training})
+    run = train_small(recipe, few_images, small_run, tmp_path / "run")
+    assert taught[0].teacher.get_layer("block1_conv1").compute_dtype == "bfloat16"
+    (row,), first = read_history(run.history_path), read_history(distilled_run.history_path)[0]
+    assert row.loss == pytest.approx(first.loss, rel=0.1)
 
 
 # Arithmetic and devices

@@ -38,6 +38,16 @@ class Environment(Record):
     """Arithmetic of the training: float32, bfloat16 or float16."""
 
 
+class Teacher(Record):
+    """The network that a distilled one learned from."""
+
+    name: str
+    """Of its run."""
+    sha256: str
+    """Of its `model.keras`."""
+    validation: Accuracy
+
+
 class Started(Record):
     """What `started.json` says, written when a training starts so that it can be resumed."""
 
@@ -60,6 +70,8 @@ class RunRecord(Record):
     """Of the training split that was learned from, validation images left out."""
     parent: str | None = None
     """Name of the run that this one compresses."""
+    teacher: Teacher | None = None
+    """What the training was distilled from; None: it learned from labels alone."""
     sparsity: float = 0.0
     """Measured share of zero weights in convolution and dense kernels."""
     parameters: int

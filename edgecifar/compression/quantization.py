@@ -12,6 +12,7 @@ from tensorflow_model_optimization.python.core.quantization.keras.collab_opts.pr
     default_8bit_prune_preserve_quantize_scheme as prune_preserve,
 )
 
+from edgecifar.compression.safe_weights import SafeScheme
 from edgecifar.errors import ModelError
 from edgecifar.models.registry import UNREADABLE
 
@@ -52,7 +53,9 @@ class WholeOutputConfig(tfmot.quantization.keras.QuantizeConfig):
         return {}
 
 
-def make_quantization_aware(model: tf_keras.Model, *, keep_zeros: bool) -> tf_keras.Model:
+def make_quantization_aware(
+    model: tf_keras.Model, *, keep_zeros: bool, saturation_safe: bool = False
+) -> tf_keras.Model:
     """Returns a copy of the model that computes as its int8 form will, in fake quantization.
 
     Weights are quantized per output channel, activations per tensor. It trains in float32 only.
@@ -60,6 +63,8 @@ def make_quantization_aware(model: tf_keras.Model, *, keep_zeros: bool) -> tf_ke
     Args:
         model: The float model, in float32.
         keep_zeros: Whether pruned weights stay at zero while it trains.
+        saturation_safe: Whether weights are quantized at scales at which no two neighbours can saturate sums
+            of 16 bits, so that it learns to do with those.
     """
     annotate = tfmot.quantization.keras.quantize_annotate_layer
 
@@ -73,9 +78,15 @@ def make_quantization_aware(model: tf_keras.Model, *, keep_zeros: bool) -> tf_ke
 
     annotated = tf_keras.models.clone_model(model, clone_function=mark)
     annotated.set_weights(model.get_weights())
-    scheme = {"scheme": prune_preserve.Default8BitPrunePreserveQuantizeScheme()} if keep_zeros else {}
+    scheme = (
+        prune_preserve.Default8BitPrunePreserveQuantizeScheme()
+        if keep_zeros
+        else tfmot.quantization.keras.default_8bit.Default8BitQuantizeScheme()
+    )
     with tfmot.quantization.keras.quantize_scope({"WholeOutputConfig": WholeOutputConfig}):
-        return tfmot.quantization.keras.quantize_apply(annotated, **scheme)
+        return tfmot.quantization.keras.quantize_apply(
+            annotated, scheme=SafeScheme(scheme) if saturation_safe else scheme
+        )
 
 
 def _source(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:

@@ -16,16 +16,19 @@ from edgecifar.compression.quantization import (
     make_quantization_aware,
     set_activation_ranges,
 )
-from edgecifar.errors import ModelError, RecipeError
+from edgecifar.compression.safe_weights import widen_ranges
+from edgecifar.errors import RecipeError
 from edgecifar.learning.checkpoint import EpochRow
 from edgecifar.learning.devices import Placement, keras_policy, place
+from edgecifar.learning.distillation import Distillation
 from edgecifar.learning.evaluation import Evaluator
 from edgecifar.learning.feed import Feed
 from edgecifar.learning.loop import Hook, Plan, descend
 from edgecifar.learning.optimizers import make_optimizer
 from edgecifar.learning.recording import environment, read_history, sparsity, write_run
 from edgecifar.learning.schedules import learning_rates
-from edgecifar.models import build_model, load_model
+from edgecifar.learning.trained import read_model, under_policy
+from edgecifar.models import load_model
 from edgecifar.progress import SILENT, Progress
 from edgecifar.recipe import (
     CompressionSpec,
@@ -76,9 +79,7 @@ def compress(
         raise RecipeError("There is nothing to compress.", "Ask for --prune SPARSITY, --qat or both.")
     tuner = _Tuner(run, train_data, validation, folder, place(device), progress)
     rows = read_history(run.history_path)
-    model = load_model(run.model_path)
-    if model.count_params() != run.record.parameters:
-        raise ModelError(f"{run.model_path}: not the model that the run's run.json describes.")
+    model = read_model(run)
     precisions = []
     if spec.pruning.sparsity:
         model, pruned_rows, precision = _prune(tuner, model, spec)
@@ -111,16 +112,14 @@ def _prune(
     """Returns the pruned float model, in float32, its history, and the arithmetic it was trained in."""
     pruning, record = spec.pruning, tuner.run.record
     precision = tuner.placement.precision(record.recipe.training.precision)
-    shape = (record.preprocessing.height, record.preprocessing.width, 3)
     tf_keras.mixed_precision.set_global_policy(keras_policy(precision))
     try:
         with tuner.placement.strategy.scope():
-            fresh = build_model(record.recipe.model, shape, len(record.class_names), record.recipe.seed)
-            fresh.set_weights(model.get_weights())
-            prunable = make_prunable(fresh, pruning, tuner.steps(pruning))
+            distillation = tuner.distillation(pruning)
+            prunable = make_prunable(under_policy(record, model), pruning, tuner.steps(pruning))
     finally:
         tf_keras.mixed_precision.set_global_policy("float32")
-    rows = tuner.tune(prunable, pruning, "prune", precision, PruningHook(prunable))
+    rows = tuner.tune(prunable, pruning, "prune", precision, PruningHook(prunable), distillation)
     stripped = tfmot.sparsity.keras.strip_pruning(prunable)
     model.set_weights(stripped.get_weights())
     return model, rows, precision
@@ -132,11 +131,19 @@ def _quantize(
     """Returns the quantization-aware model, its history, and its accuracy on the validation split."""
     quantization = spec.quantization
     with tuner.placement.strategy.scope():
-        aware = make_quantization_aware(model, keep_zeros=bool(sparsity(model) > 0))
+        distillation = tuner.distillation(quantization)
+        aware = make_quantization_aware(
+            model, keep_zeros=bool(sparsity(model) > 0), saturation_safe=quantization.saturation_safe
+        )
     set_activation_ranges(aware, model, tuner.sample(RANGE_IMAGES), quantization.batch_size)
     hook = FreezeBatchNormHook(aware, quantization.freeze_batch_norm)
-    rows = tuner.tune(aware, quantization, "quantize", Precision.FLOAT32, hook)
+    rows = tuner.tune(
+        aware, quantization, "quantize", Precision.FLOAT32, hook, distillation, quantization.ema
+    )
     hook.thaw()
+    if quantization.saturation_safe:
+        # The last step moved the weights after it had set their ranges.
+        widen_ranges(aware)
     accuracy = Evaluator(aware, tuner.validation, tuner.run.record.preprocessing)().accuracy
     return aware, rows, accuracy
 
@@ -170,8 +177,25 @@ class _Tuner:
         """Returns the number of steps of a fine-tuning."""
         return spec.epochs * -(-len(self._train_data) // spec.batch_size)
 
+    def distillation(self, spec: FineTuneSpec) -> Distillation | None:
+        """Returns what the fine-tuning learns from beside the labels: the run's model before any compression.
+
+        It computes under Keras's current dtype policy. None where the recipe asks for none.
+        """
+        if not spec.distillation:
+            return None
+        teacher = under_policy(self.run.record, load_model(self.run.reference_path))
+        return Distillation(teacher, spec.temperature, spec.distillation)
+
     def tune(
-        self, model: tf_keras.Model, spec: FineTuneSpec, phase: str, precision: Precision, hook: Hook
+        self,
+        model: tf_keras.Model,
+        spec: FineTuneSpec,
+        phase: str,
+        precision: Precision,
+        hook: Hook,
+        distillation: Distillation | None,
+        average_decay: float = 0.0,
     ) -> tuple[EpochRow, ...]:
         """Trains `model` in place and returns the history."""
         recipe = self.run.record.recipe
@@ -201,10 +225,11 @@ class _Tuner:
             epochs=spec.epochs,
             rates=learning_rates(schedule, optimizer_spec, spec.epochs, feed.steps_per_epoch),
             label_smoothing=recipe.training.label_smoothing,
-            average_decay=0.0,
+            average_decay=average_decay,
             seed=seed,
             identity=hashlib.sha256(identity.encode()).hexdigest(),
             compile_step=False,
+            distillation=distillation,
         )
         evaluator = Evaluator(model, self.validation, preprocessing)
         return descend(

@@ -16,6 +16,7 @@ from edgecifar.errors import TrainingError
 from edgecifar.learning.averaging import WeightAverage
 from edgecifar.learning.checkpoint import Checkpointer, EpochRow
 from edgecifar.learning.devices import Placement
+from edgecifar.learning.distillation import Distillation
 from edgecifar.learning.evaluation import Evaluator
 from edgecifar.learning.feed import Feed
 from edgecifar.progress import Progress, Task
@@ -62,6 +63,8 @@ class Plan:
     """Of recipe and data, for checkpoints."""
     compile_step: bool
     """XLA: faster on GPUs, slower on CPUs, and not for fake quantization or pruning."""
+    distillation: Distillation | None = None
+    """None: the labels alone teach."""
 
 
 FIGURES_EVERY = 10
@@ -208,12 +211,17 @@ def _make_step(
         label_smoothing=plan.label_smoothing, reduction=tf_keras.losses.Reduction.NONE
     )
     scales = isinstance(optimizer, tf_keras.mixed_precision.LossScaleOptimizer)
+    distillation = plan.distillation
 
     @tf.function(jit_compile=plan.compile_step)
     def on_replica(values: tf.Tensor, labels: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        targets = distillation.targets(values) if distillation else None
         with tf.GradientTape() as tape:
             probabilities = model(values, training=True)
-            loss = tf.reduce_sum(loss_of(labels, probabilities)) / count
+            losses = loss_of(labels, probabilities)
+            if distillation:
+                losses = distillation.loss(targets, probabilities, losses)
+            loss = tf.reduce_sum(losses) / count
             if model.losses:
                 loss += tf.add_n(model.losses) / strategy.num_replicas_in_sync
             target = optimizer.get_scaled_loss(loss) if scales else loss

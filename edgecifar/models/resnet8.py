@@ -14,7 +14,7 @@ def build(spec: ModelSpec, input_shape: tuple[int, int, int], classes: int) -> t
     As published, but without the biases that a following batch norm makes useless.
 
     Args:
-        spec: Its L2 penalty; form and dropout are checked by the registry.
+        spec: Its width and L2 penalty; form and dropout are checked by the registry.
         input_shape: (height, width, channels) of the preprocessed images.
         classes: Length of the output.
     """
@@ -23,7 +23,7 @@ def build(spec: ModelSpec, input_shape: tuple[int, int, int], classes: int) -> t
 
     def convolution(x: object, width: int, size: int, stride: int, name: str, *, bias: bool) -> object:
         return layers.Conv2D(
-            width,
+            width * spec.width,
             size,
             strides=stride,
             padding="same",

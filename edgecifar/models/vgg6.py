@@ -10,14 +10,16 @@ WIDTHS = (32, 64, 128)
 def build(
     spec: ModelSpec, input_shape: tuple[int, int, int], classes: int, convolutions: int
 ) -> tf_keras.Model:
-    """Returns three blocks of 3x3 convolutions, 32, 64 and 128 wide, each pooled by 2, and a dense softmax.
+    """Returns three blocks of 3x3 convolutions, each pooled by 2, and a dense softmax.
+
+    The blocks are 32, 64 and 128 channels wide, times the recipe's width.
 
     The seed's form (https://appliedmachinelearning.blog/2018/03/24/, 309,290 parameters at 32x32x3
     and 10 classes with two convolutions) is conv -> ELU -> batch norm; the edge form is conv -> batch norm ->
     ReLU.
 
     Args:
-        spec: Form, dropout rates after the blocks, and L2 penalty.
+        spec: Form, width, dropout rates after the blocks, and L2 penalty.
         input_shape: (height, width, channels) of the preprocessed images.
         classes: Length of the output.
         convolutions: Convolutions in a block.
@@ -30,7 +32,7 @@ def build(
         for index in range(1, convolutions + 1):
             name = f"block{block}_{{}}{index}"
             x = layers.Conv2D(
-                width,
+                width * spec.width,
                 3,
                 padding="same",
                 use_bias=not edge,

@@ -1,5 +1,6 @@
 """Each benchmark runs with its smallest settings and prints figures that can be."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -128,6 +129,77 @@ def test_verify(checkout: Path, bundle: Path) -> None:
     assert quotient == pytest.approx(whole / (litert + ort))
     # The goals are for all test images, and these are a hundred.
     assert not any(figure["goal"] for figure in figures.values())
+
+
+def test_training_speed(checkout: Path, tmp_path: Path) -> None:
+    small = ("speed", "--repeats", 1, "--steps", 1, "--batch-sizes", 16, "--results", tmp_path)
+    process = benchmark(checkout, "training.py", *small, "--json")
+    figures = figures_of(process, 1)
+    assert json.loads((tmp_path / "training-speed.json").read_text()) == json.loads(process.stdout)
+    ((name, quotient),) = ((name, figure) for name, figure in figures.items() if figure["goal"])
+    assert quotient["goal"]["value"] == 1.3
+    ours, keras = name.split(" / ")
+    assert keras == "Keras fit, float32, batch 16"
+    assert quotient["median"] == pytest.approx(figures[ours]["median"] / figures[keras]["median"])
+
+
+def test_training_curves(checkout: Path, made: Any, tmp_path: Path) -> None:
+    small = ("published", "--images", 128, "--epochs", 2, "--results", tmp_path)
+    process = benchmark(checkout, "training.py", *small, "--json")
+    figures_of(process, 2)
+    published = json.loads((tmp_path / "curve-published.json").read_text())
+    assert len(published["val_accuracy"]) == len(published["seconds"]) == 2
+    assert published["images"] == 128
+    # Of the published network: 38.65 million forward, twice that for gradients, less the first layer's input.
+    assert published["multiply_adds"] == 3 * 38_653_952 - 32 * 32 * 32 * 27
+
+    trained = made.run / "trained"
+    process = benchmark(checkout, "training.py", "ours", trained, "--results", tmp_path, "--json")
+    assert process.returncode == 0, process.stderr
+    ours = json.loads((tmp_path / "curve-ours.json").read_text())
+    rows = list(csv.DictReader((trained / "history.csv").read_text().splitlines()))
+    assert ours["val_accuracy"] == [float(row["val_accuracy"]) for row in rows]
+    assert ours["seconds"] == [float(row["seconds"]) for row in rows]
+    assert ours["images"] == 1800
+    assert "not reached" in process.stdout
+
+    process = benchmark(checkout, "training.py", "compute", "--results", tmp_path)
+    assert process.returncode == 2
+    assert "did not reach 90 %" in process.stderr
+
+
+def test_training_profile(checkout: Path, tmp_path: Path) -> None:
+    small = ("profile", "--repeats", 1, "--steps", 1, "--results", tmp_path, "--json")
+    process = benchmark(checkout, "training.py", *small, "--set", "training.batch_size=8")
+    outcome = json.loads(process.stdout)
+    assert process.returncode == 0, process.stderr
+    (share,) = (figure for figure in outcome["figures"] if figure["unit"] == "times")
+    assert 0 < share["median"] < 1
+    # The step's convolutions and their gradients were seen, whatever library computes them.
+    listed = " ".join(outcome["notes"])
+    assert "Conv2DBackpropFilter" in listed
+    assert "Conv2DBackpropInput" in listed
+
+
+def test_export(checkout: Path, bundle: Path) -> None:
+    small = ("--repeats", 1, "--limit", 20, "--calibration", 10, "--calls", 3)
+    figures = figures_of(benchmark(checkout, "export.py", bundle, *small, "--json"), 1)
+    judged = {name for name, figure in figures.items() if figure["goal"]}
+    assert judged == {
+        "int8.tflite, edgecifar / int8.tflite, TFLiteConverter",
+        "int8.tflite, edgecifar / int8.tflite, ai-edge-quantizer",
+        "int8.onnx, edgecifar / int8.onnx, tf2onnx",
+        "int8.onnx, edgecifar / int8.onnx, quantize_static",
+    }
+    ours, theirs = (
+        figures[f"int8.onnx, {maker}: one image"]["median"] for maker in ("edgecifar", "quantize_static")
+    )
+    quotient = figures["int8.onnx, edgecifar / int8.onnx, quantize_static"]["median"]
+    assert quotient == pytest.approx(ours / theirs)
+    assert figures["int8.tflite, edgecifar: size"]["median"] == (bundle / "model.int8.tflite").stat().st_size
+    # One network in six files: top-1 on twenty images may differ by a few.
+    rates = [figure["median"] for name, figure in figures.items() if name.endswith(": top-1")]
+    assert max(rates) - min(rates) <= 25
 
 
 def test_what_edgecifar_refuses_ends_a_benchmark_as_it_ends_the_command(

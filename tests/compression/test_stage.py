@@ -13,6 +13,7 @@ from edgecifar.compression.quantization import load_quantization_aware
 from edgecifar.compression.stage import compress
 from edgecifar.errors import ModelError, RecipeError, TrainingError
 from edgecifar.learning.checkpoint import EpochRow
+from edgecifar.learning.distillation import Distillation
 from edgecifar.learning.evaluation import Evaluator
 from edgecifar.learning.recording import read_history, sparsity
 from edgecifar.models import load_model
@@ -149,6 +150,82 @@ def test_quantization_alone_leaves_the_float_model_as_it_was(
     aware = load_quantization_aware(run.qat_path)
     (kernel,) = [weight for weight in aware.weights if weight.name.endswith("block1_conv1/kernel:0")]
     assert (kernel.numpy() != before.get_layer("block1_conv1").kernel.numpy()).any()
+
+
+def test_the_fine_tunings_learn_from_the_float_model_where_the_recipe_says_so(
+    small_run: Run,
+    both: CompressionSpec,
+    few_images: Split,
+    compressed_run: Run,
+    tmp_path: Path,
+) -> None:
+    taught = CompressionSpec(
+        pruning=both.pruning.model_copy(update={"distillation": 1.0, "temperature": 1.0}),
+        quantization=both.quantization.model_copy(update={"distillation": 1.0, "temperature": 1.0}),
+    )
+    run = compress_small(small_run, taught, few_images, tmp_path)
+    assert run.qat_path
+    assert compressed_run.qat_path
+    preprocessing = run.record.preprocessing
+    values = preprocessing.apply(few_images[0].images)
+    reference = load_model(small_run.model_path)(values).numpy()
+
+    def divergence(probabilities: np.ndarray) -> float:
+        return float((reference * np.log(reference / probabilities)).sum(axis=1).mean())
+
+    for read, taught_path, plain_path in (
+        (load_model, run.model_path, compressed_run.model_path),
+        (load_quantization_aware, run.qat_path, compressed_run.qat_path),
+    ):
+        # Nearer to the float model than what learned from labels.
+        assert divergence(read(taught_path)(values).numpy()) < 0.8 * divergence(
+            read(plain_path)(values).numpy()
+        )
+
+
+def test_the_teacher_of_a_pruned_runs_quantization_is_the_model_before_pruning(
+    compressed_run: Run, few_images: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taught = []
+
+    def remember(*arguments: object) -> Distillation:
+        taught.append(Distillation(*arguments))
+        return taught[0]
+
+    monkeypatch.setattr("edgecifar.compression.stage.Distillation", remember)
+    quantization = QuantizationSpec(qat=True, epochs=1, batch_size=48, distillation=0.5)
+    run = compress_small(compressed_run, CompressionSpec(quantization=quantization), few_images, tmp_path)
+    assert run.record.parent == compressed_run.record.name
+    (distillation,) = taught
+    assert (distillation.temperature, distillation.weight) == (4.0, 0.5)
+    before = load_model(compressed_run.reference_path)
+    for weight, expected in zip(distillation.teacher.get_weights(), before.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, expected)
+
+
+def test_averaged_quantization_keeps_what_it_measured_and_the_zeros(
+    compressed_run: Run, few_images: Split, tmp_path: Path
+) -> None:
+    averaged = QuantizationSpec(qat=True, epochs=2, batch_size=48, ema=0.9)
+    plain = averaged.model_copy(update={"ema": 0.0})
+    runs = [
+        compress_small(compressed_run, CompressionSpec(quantization=spec), few_images, tmp_path / name)
+        for name, spec in (("averaged", averaged), ("plain", plain))
+    ]
+    last, last_plain = (read_history(run.history_path)[-1] for run in runs)
+    # The descent is the same, what is measured and kept is not.
+    assert last.loss == pytest.approx(last_plain.loss)
+    assert last.val_loss != pytest.approx(last_plain.val_loss, rel=1e-6)
+    run = runs[0]
+    assert run.qat_path
+    aware = load_quantization_aware(run.qat_path)
+    evaluation = Evaluator(aware, few_images[1], run.record.preprocessing)()
+    assert evaluation.loss == pytest.approx(last.val_loss, rel=1e-5)
+    assert evaluation.accuracy == run.record.validation_quantized
+    (kernel,) = [weight for weight in aware.weights if weight.name.endswith("block1_conv1/kernel:0")]
+    zeros = load_model(compressed_run.model_path).get_layer("block1_conv1").kernel.numpy() == 0
+    assert zeros.mean() > 0.55
+    np.testing.assert_array_equal(kernel.numpy()[zeros], 0)
 
 
 def test_nothing_to_do_is_told(small_run: Run, few_images: Split, tmp_path: Path) -> None:

@@ -27,3 +27,10 @@ def test_its_penalty_is_on_convolutions_alone() -> None:
     model = build_model(ModelSpec(name="resnet8", l2=1e-4), (32, 32, 3), 10, seed=0)
     assert len(model.losses) == 9
     assert build_model(ModelSpec(name="resnet8"), (32, 32, 3), 10, seed=0).losses == []
+
+
+def test_width_multiplies_the_channels() -> None:
+    model = build_model(ModelSpec(name="resnet8", width=3), (32, 32, 3), 10, seed=0)
+    assert model.get_layer("stack3_relu2").output_shape == (None, 8, 8, 3 * 64)
+    convolutions = [layer for layer in model.layers if isinstance(layer, tf_keras.layers.Conv2D)]
+    assert {layer.filters for layer in convolutions} == {48, 96, 192}

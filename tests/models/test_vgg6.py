@@ -59,3 +59,19 @@ def test_size_and_classes_are_the_data_sets() -> None:
     assert model.input_shape == (None, 16, 24, 3)
     assert model.output_shape == (None, 4)
     assert model.get_layer("flatten").output_shape == (None, 2 * 3 * 128)
+
+
+def test_width_multiplies_the_channels() -> None:
+    model = build_model(ModelSpec(width=2), SHAPE, 10, seed=0)
+    kernels = [layer.kernel.shape for layer in model.layers if isinstance(layer, tf_keras.layers.Conv2D)]
+    assert [tuple(shape[2:]) for shape in kernels] == [
+        (3, 64),
+        (64, 64),
+        (64, 128),
+        (128, 128),
+        (128, 256),
+        (256, 256),
+    ]
+    convolutions = 9 * (3 * 64 + 64 * 64 + 64 * 128 + 128 * 128 + 128 * 256 + 256 * 256)
+    batch_norms, dense = 4 * 2 * (64 + 128 + 256), 4 * 4 * 256 * 10 + 10
+    assert model.count_params() == convolutions + batch_norms + dense

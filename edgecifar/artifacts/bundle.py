@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, field_validator, model_validator
 
 from edgecifar.artifacts.dataset import Preprocessing
 from edgecifar.artifacts.files import sha256
@@ -13,15 +13,26 @@ from edgecifar.artifacts.record import Record
 from edgecifar.errors import ModelError
 from edgecifar.protocol import TensorInfo
 
+SCHEMA_VERSION: Final = 2
+"""Of manifests that are written; 1, which has no targets, is read too."""
 
-def _inside(name: str) -> str:
+
+def inside(name: str) -> str:
+    """Returns `name` if it is the plain path of a file below a folder, with / between its parts.
+
+    Raises:
+        ValueError: It is absolute, leads upwards, or is not written as `PurePosixPath` writes it.
+    """
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name:
+    # A colon is a drive or a stream on Windows.
+    if path.is_absolute() or ".." in path.parts or any(mark in name for mark in "\\:\0"):
         raise ValueError(f"{name!r} leads out of the bundle")
+    if name in {"", "."} or path.as_posix() != name:
+        raise ValueError(f"{name!r} is not the plain name of a file")
     return name
 
 
-InsidePath = Annotated[str, AfterValidator(_inside)]
+InsidePath = Annotated[str, AfterValidator(inside)]
 
 
 class Weights(StrEnum):
@@ -63,10 +74,20 @@ class FileEntry(Record):
     sha256: str
 
 
+class TargetEntry(Record):
+    """A folder that holds all that one platform embeds."""
+
+    name: str
+    """As `edgecifar export --target` takes it: "android"."""
+    folder: InsidePath
+    artifacts: tuple[InsidePath, ...]
+    """The bundle's artifacts whose copies lie in the folder, or from which its model was compiled."""
+
+
 class Manifest(Record):
     """What `manifest.json` says."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = SCHEMA_VERSION
     name: str
     run: str
     recipe: str
@@ -85,11 +106,40 @@ class Manifest(Record):
     """Largest difference in output steps between the int8 TFLite and ONNX files on the golden images; None
     where the bundle does not hold both."""
     tool_versions: dict[str, str]
+    targets: tuple[TargetEntry, ...] = ()
+
+    @property
+    def entries(self) -> tuple[ArtifactEntry | FileEntry, ...]:
+        """Every file of the bundle but the manifest, with its hash."""
+        return (*self.artifacts, *self.files)
+
+    @field_validator("schema_version", mode="before")
+    @classmethod
+    def _is_not_newer(cls, version: object) -> object:
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            raise ValueError(
+                f"{version} is newer than {SCHEMA_VERSION}, the newest that this edgecifar reads: update it"
+            )
+        return version
+
+    @model_validator(mode="after")
+    def _each_file_is_named_once(self) -> Self:
+        seen: set[str] = set()
+        for name in ("manifest.json", *(entry.file for entry in self.entries)):
+            # Two names that differ by case alone are one file on Windows and macOS.
+            if name.casefold() in seen:
+                raise ValueError(f"{name} is named twice")
+            seen.add(name.casefold())
+        return self
 
     @model_validator(mode="after")
     def _reference_is_an_artifact(self) -> Self:
-        if self.reference not in [entry.file for entry in self.artifacts]:
+        known = {entry.file for entry in self.artifacts}
+        if self.reference not in known:
             raise ValueError(f"reference {self.reference} is none of the artifacts")
+        for target in self.targets:
+            if not known.issuperset(target.artifacts):
+                raise ValueError(f"target {target.name} has an artifact that is none of the bundle's")
         return self
 
 
@@ -110,8 +160,7 @@ class Bundle:
         if not (folder / "manifest.json").is_file():
             raise ModelError(f"{folder}: not a bundle (no manifest.json).")
         manifest = Manifest.read(folder / "manifest.json")
-        entries: tuple[ArtifactEntry | FileEntry, ...] = (*manifest.artifacts, *manifest.files)
-        for entry in entries:
+        for entry in manifest.entries:
             path = folder / entry.file
             if not path.is_file():
                 raise ModelError(f"{path}: the manifest names it, but it is not there.")

@@ -26,14 +26,29 @@ class Record(BaseModel):
             ModelError: The file is missing, or not the JSON form of this object.
         """
         try:
-            return cls.model_validate_json(path.read_bytes())
+            content = path.read_bytes()
         except OSError as error:
             raise ModelError(f"{path}: cannot be read ({error.strerror}).") from error
+        return cls.parse(content, str(path))
+
+    @classmethod
+    def parse(cls, content: bytes, where: str) -> Self:
+        """Returns the object whose JSON form `content` is.
+
+        Args:
+            content: UTF-8.
+            where: What an error names: the file.
+
+        Raises:
+            ModelError: It is not the JSON form of this object.
+        """
+        try:
+            return cls.model_validate_json(content)
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            reason = f"{where}: {first['msg']}" if where else first["msg"]
+            place = ".".join(str(part) for part in first["loc"])
+            reason = f"{place}: {first['msg']}" if place else first["msg"]
             raise ModelError(
-                f"{path}: not a valid {cls.__name__}: {reason}.",
+                f"{where}: not a valid {cls.__name__}: {reason}.",
                 "It is damaged, or another version of edgecifar wrote it: make it again.",
             ) from error

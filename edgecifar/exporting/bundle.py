@@ -10,15 +10,27 @@ import tf_keras
 
 import edgecifar
 from edgecifar.artifacts import ArtifactEntry, Bundle, Dataset, Manifest, Preprocessing, Run, Weights
-from edgecifar.artifacts.bundle import FileEntry
+from edgecifar.artifacts.bundle import FileEntry, TargetEntry
 from edgecifar.artifacts.files import replacing_folder, sha256
+from edgecifar.choices import Target
 from edgecifar.errors import ExportError
-from edgecifar.exporting import integers, onnx, saturation, tflite
-from edgecifar.exporting.options import DEFAULT_OPSET, Format, Io, Precision, check_io, check_onnx
+from edgecifar.exporting import integers, onnx, roundings, saturation, tflite
+from edgecifar.exporting.embedding import describe, write_embedded
+from edgecifar.exporting.options import (
+    DEFAULT_OPSET,
+    Activations,
+    Format,
+    Io,
+    Precision,
+    WeightRange,
+    check_io,
+    check_onnx,
+)
 from edgecifar.host import tool_versions
 from edgecifar.progress import SILENT, Progress
 from edgecifar.protocol import Array
 from edgecifar.runtimes import get_runtime
+from edgecifar.runtimes.onnx_inspection import InspectedLayer, inspect
 
 GOLDEN_IMAGES = 16
 MAX_TWIN_STEPS = 2
@@ -39,8 +51,11 @@ def export_bundle(
     io: Io,
     opset: int = DEFAULT_OPSET,
     batch: int | None = None,
+    activations: Activations = Activations.UINT8,
+    weights: WeightRange = WeightRange.SAFE,
     calibration: Dataset | None,
     golden: Dataset,
+    targets: Sequence[Target] = (),
     out: Path,
     progress: Progress = SILENT,
 ) -> Bundle:
@@ -57,31 +72,44 @@ def export_bundle(
         io: Data type at the boundaries.
         opset: Of the ONNX files.
         batch: Fixed batch size of the ONNX files; None: any. TFLite files have 1, and engines change it.
+        activations: Of the int8 ONNX file.
+        weights: Of both int8 files: safe on every CPU, or as the quantizer left them.
         calibration: Training images; as many of them as the recipe says calibrate int8, where there is no
             quantization-aware model.
         golden: Images that the model has not learned from; the first `GOLDEN_IMAGES` go into the bundle with
             the outputs that the int8 files have for them.
+        targets: Platforms for which the bundle gets a folder with all that an app embeds.
         out: The bundle's folder.
         progress: Told of each file, and of how far the int8 files agree.
 
     Raises:
         ExportError: The choices do not go together, or a model cannot be exported so; `out` is untouched.
+        EngineMissingError: A target needs a tool that is not here.
     """
-    order = _Order(tuple(formats), tuple(precisions), io, opset, batch, run.record.preprocessing)
+    order = _Order(
+        tuple(formats), tuple(precisions), io, opset, batch, activations, weights, run.record.preprocessing
+    )
     by_calibration = Precision.INT8 in precisions and qat_model is None
     chosen = _choose_calibration(run, calibration) if by_calibration and calibration is not None else None
     golden = golden.select(slice(GOLDEN_IMAGES))
     with replacing_folder(out) as folder:
         shutil.copyfile(run.reference_path, folder / REFERENCE)
         artifacts = [_reference_entry(folder)]
+        islands: tuple[InspectedLayer, ...] = ()
         with progress.task("Exporting", len(formats) * len(precisions), "files") as task:
             for content, made in _make(order, float_model, qat_model, chosen, progress):
-                (folder / made.name).write_bytes(content)
+                described = describe(content, made.format, made.precision, io, run.record)
+                (folder / made.name).write_bytes(described)
                 artifacts.append(_entry(folder, made, io))
+                if (made.format, made.precision) == (Format.ONNX, Precision.INT8):
+                    islands += inspect(folder / made.name).float_islands
                 task.advance()
         steps = _write_golden(folder, golden, artifacts, order.preprocessing)
         _write_descriptions(folder, run)
-        _write_manifest(folder, run, artifacts, chosen, len(golden), steps)
+        embedded = write_embedded(folder, run.record, artifacts, golden, targets, progress)
+        _write_manifest(folder, run, artifacts, chosen, len(golden), steps, embedded)
+    for island in islands:
+        progress.say(f"{island.name} of the int8 ONNX file computes in float: {island.reason}.")
     if steps is not None:
         progress.say(_checked(steps, len(golden)))
     return Bundle.open(out)
@@ -96,6 +124,8 @@ class _Order:
     io: Io
     opset: int
     batch: int | None
+    activations: Activations
+    weights: WeightRange
     preprocessing: Preprocessing
 
     def __post_init__(self) -> None:
@@ -164,11 +194,13 @@ def _make_int8(
     So both have the weights that only ONNX Runtime needs, and stay the same network.
     """
     model = float_model if qat_model is None else qat_model
-    weights = Weights.CALIBRATED if qat_model is None else Weights.QAT
+    origin = Weights.CALIBRATED if qat_model is None else Weights.QAT
     images = order.preprocessing.apply(calibration.images) if calibration else None
-    content = saturation.make_safe(
-        tflite.convert(model, Precision.INT8, order.io, order.preprocessing, images)
-    )
+    content = tflite.convert(model, Precision.INT8, order.io, order.preprocessing, images)
+    made_by = tflite.MADE_BY
+    if order.weights is WeightRange.SAFE:
+        content, made_by = saturation.make_safe(content), f"{made_by}, {saturation.MADE_BY}"
+    content = roundings.align_additions(content)
     floats = integers.float_operators(content)
     if floats:
         kinds = ", ".join(sorted(set(floats)))
@@ -177,11 +209,10 @@ def _make_int8(
         )
     for kind in order.formats:
         if kind is Format.TFLITE:
-            made_by = f"{tflite.MADE_BY}, {saturation.MADE_BY}"
-            yield content, _Made(kind, Precision.INT8, weights, made_by)
+            yield content, _Made(kind, Precision.INT8, origin, made_by)
         else:
-            made = _Made(kind, Precision.INT8, weights, onnx.MADE_BY[Precision.INT8])
-            yield onnx.convert_int8(content, order.io, order.opset, order.batch), made
+            made = _Made(kind, Precision.INT8, origin, onnx.MADE_BY[Precision.INT8])
+            yield onnx.convert_int8(content, order.io, order.opset, order.batch, order.activations), made
 
 
 def _choose_calibration(run: Run, images: Dataset) -> Dataset:
@@ -290,6 +321,7 @@ def _write_manifest(
     calibration: Dataset | None,
     golden_images: int,
     golden_twin_steps: int | None,
+    targets: tuple[TargetEntry, ...],
 ) -> None:
     files = tuple(_file_entries(folder, {artifact.file for artifact in artifacts}))
     Manifest(
@@ -306,6 +338,7 @@ def _write_manifest(
         golden_images=golden_images,
         golden_twin_steps=golden_twin_steps,
         tool_versions=tool_versions() | {"edgecifar": edgecifar.__version__},
+        targets=targets,
     ).write(folder / "manifest.json")
 
 

@@ -45,22 +45,44 @@ def finish(model: onnx.ModelProto, batch: int | None, quantizations: dict[str, Q
     Raises:
         ExportError: ONNX's checker refuses the model.
     """
-    graph = model.graph
-    _order(graph)
-    _rename(graph)
-    _set_batch(graph, batch)
-    del graph.value_info[:]
-    graph.name, graph.doc_string, model.doc_string = "classifier", "", ""
+    _order(model.graph)
+    _rename(model.graph)
+    _set_batch(model.graph, batch)
+    model.graph.name, model.graph.doc_string, model.doc_string = "classifier", "", ""
+    return seal(model, quantizations)
+
+
+def seal(model: onnx.ModelProto, quantizations: dict[str, Quantization]) -> bytes:
+    """Returns the file of a graph that keeps its names and shapes: in order, checked, with its metadata.
+
+    Args:
+        model: Changed in place.
+        quantizations: Of the inputs and outputs that are integers, by name.
+
+    Raises:
+        ExportError: ONNX's checker refuses the model.
+    """
+    _order(model.graph)
+    del model.graph.value_info[:]
     model.producer_name, model.producer_version = "edgecifar", edgecifar.__version__
     _drop_unused_domains(model)
     for name, quantization in sorted(quantizations.items()):
         text = json.dumps({"scale": quantization.scale, "zero_point": quantization.zero_point})
-        model.metadata_props.add(key=f"quantization.{name}", value=text)
+        put_metadata(model, f"quantization.{name}", text)
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"ONNX's checker refuses the exported model: {error}") from error
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def put_metadata(model: onnx.ModelProto, key: str, value: str) -> None:
+    """Sets one entry of the model's metadata_props, replacing an older one."""
+    for entry in model.metadata_props:
+        if entry.key == key:
+            entry.value = value
+            return
+    model.metadata_props.add(key=key, value=value)
 
 
 def arrays(graph: onnx.GraphProto) -> dict[str, NDArray[np.generic]]:

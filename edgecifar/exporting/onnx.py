@@ -1,4 +1,4 @@
-"""ONNX files from Keras models, and from int8 TFLite files."""
+"""ONNX files from Keras models, from int8 TFLite files, and from other people's QDQ files."""
 
 import tempfile
 from pathlib import Path
@@ -11,17 +11,28 @@ import tf_keras
 from edgecifar.artifacts import Preprocessing
 from edgecifar.chatter import diverted
 from edgecifar.errors import ExportError
-from edgecifar.exporting import graph, qdq
+from edgecifar.exporting import foreign, graph, qdq, safe_onnx
+from edgecifar.exporting.boundaries import set_boundaries
 from edgecifar.exporting.dense import flatten_inputs
-from edgecifar.exporting.options import DEFAULT_OPSET, Io, Precision, check_io, check_onnx
-from edgecifar.exporting.serving import serving_function
+from edgecifar.exporting.options import (
+    DEFAULT_OPSET,
+    Activations,
+    Io,
+    Precision,
+    WeightRange,
+    check_io,
+    check_onnx,
+)
+from edgecifar.exporting.pools import round_as_tflite
+from edgecifar.exporting.serving import INPUT, OUTPUT, serving_function
+from edgecifar.exporting.session_options import recommend
 
 _TF2ONNX = f"tf2onnx {tf2onnx.__version__}"
 MADE_BY = {
     Precision.FLOAT32: _TF2ONNX,
     Precision.FLOAT16: f"{_TF2ONNX}, ONNX Runtime {onnxruntime.__version__} float16 conversion",
     Precision.DYNAMIC: f"{_TF2ONNX}, ONNX Runtime {onnxruntime.__version__} quantize_dynamic",
-    Precision.INT8: f"{_TF2ONNX} from the int8 TFLite file, activations made uint8",
+    Precision.INT8: f"{_TF2ONNX} from the int8 TFLite file, activations made one data type",
 }
 
 
@@ -67,16 +78,23 @@ def convert(
     return graph.finish(converted, batch, {})
 
 
-def convert_int8(tflite: bytes, io: Io, opset: int = DEFAULT_OPSET, batch: int | None = None) -> bytes:
+def convert_int8(
+    tflite: bytes,
+    io: Io,
+    opset: int = DEFAULT_OPSET,
+    batch: int | None = None,
+    activations: Activations = Activations.UINT8,
+) -> bytes:
     """Returns the content of an `.onnx` file with the integers of an int8 TFLite file.
 
-    int8 weights with a scale per channel, uint8 activations, QDQ form.
+    int8 weights with a scale per channel, QDQ form.
 
     Args:
-        tflite: An int8 file of `tflite.convert`, with the same `io`.
+        tflite: An int8 file, with any boundaries.
         io: Of input and output.
         opset: Version of ONNX's operator set.
         batch: Fixed batch size; None: any.
+        activations: Of everything between the boundaries.
 
     Raises:
         ExportError: An option is out of range, or the file cannot be converted.
@@ -89,8 +107,45 @@ def convert_int8(tflite: bytes, io: Io, opset: int = DEFAULT_OPSET, batch: int |
             converted, _ = tf2onnx.convert.from_tflite(str(path), opset=opset)
         except (ValueError, RuntimeError, AssertionError, NotImplementedError) as error:
             raise ExportError(f"tf2onnx cannot convert the int8 TFLite file: {error}") from error
-    quantizations = qdq.to_unsigned(converted, io)
-    return graph.finish(converted, batch, quantizations)
+    foreign.check_single(len(converted.graph.input), len(converted.graph.output))
+    qdq.set_activations(converted, activations)
+    round_as_tflite(converted.graph)
+    quantizations = set_boundaries(converted.graph, io)
+    names = (converted.graph.input[0].name, converted.graph.output[0].name)
+    renamed = {
+        new: quantizations[old]
+        for old, new in zip(names, (INPUT, OUTPUT), strict=True)
+        if old in quantizations
+    }
+    recommend(converted)
+    return graph.finish(converted, batch, renamed)
+
+
+def rewrite_int8(
+    content: bytes,
+    io: Io | None = None,
+    activations: Activations = Activations.UINT8,
+    weights: WeightRange = WeightRange.SAFE,
+) -> bytes:
+    """Returns somebody's QDQ file as one that ONNX Runtime fuses whole, with safe weights; its names stay.
+
+    Args:
+        content: An ONNX file with one input and one output, in QDQ form.
+        io: Of input and output; None: as they are.
+        activations: Of everything between the boundaries.
+        weights: Whether weights that may saturate are made safe.
+
+    Raises:
+        ExportError: The file is no ONNX file, is not quantized, or in another way than QDQ.
+    """
+    model = foreign.read_qdq(content)
+    own_io = foreign.boundaries(model)
+    qdq.set_activations(model, activations)
+    if weights is WeightRange.SAFE:
+        safe_onnx.make_safe(model.graph)
+    quantizations = set_boundaries(model.graph, io or own_io)
+    recommend(model)
+    return graph.seal(model, quantizations)
 
 
 def _to_float16(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -35,6 +35,23 @@ class Io(StrEnum):
     """Raw pixels in, as the camera gives them; an int8 model also gives its probabilities as bytes."""
 
 
+class Activations(StrEnum):
+    """Data type of an int8 ONNX model's activations; the numbers they stand for are the same."""
+
+    UINT8 = "uint8"
+    """ONNX Runtime fuses these whole on x86."""
+    INT8 = "int8"
+    """TFLite's own integers; ONNX Runtime on x86 leaves most layers in float."""
+
+
+class WeightRange(StrEnum):
+    """What int8 weights may hold."""
+
+    SAFE = "saturation-safe"
+    """No two neighbours sum to more than 128: 16 bits hold their products with any activations."""
+    FULL = "full range"
+
+
 SMALLEST_OPSET, DEFAULT_OPSET, LARGEST_OPSET = 13, 17, 18
 """ONNX operator sets: 13 brought scales per channel, 18 is the last that tf2onnx knows."""
 

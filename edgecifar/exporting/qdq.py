@@ -1,4 +1,4 @@
-"""The graph pass that turns tf2onnx's int8 graph into one that ONNX Runtime fuses whole.
+"""The graph pass that turns a QDQ graph into one that ONNX Runtime fuses whole.
 
 tf2onnx keeps TFLite's int8 activations. ONNX Runtime's x86 kernels want uint8 ones, so every activation moves
 by 128, zero point and all: the same real numbers, the same roundings, other bytes. Weights stay int8.
@@ -7,61 +7,50 @@ by 128, zero point and all: the same real numbers, the same roundings, other byt
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, numpy_helper
 
 from edgecifar.errors import ExportError
-from edgecifar.exporting.graph import Quantization, arrays, readers, rewire, writer
-from edgecifar.exporting.options import Io
-from edgecifar.exporting.serving import INPUT, OUTPUT
+from edgecifar.exporting.graph import arrays, readers, rewire, writer
+from edgecifar.exporting.options import Activations
 
 _SHIFT = 128
 _WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 _QUANTIZERS = {"QuantizeLinear", "DequantizeLinear"}
-_MOVERS = {"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"}
+MOVERS = {"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"}
 """Operators that may stand between quantized tensors: they move integers and compute nothing with them."""
+_BYTES = {TensorProto.INT8, TensorProto.UINT8}
 
 
-def to_unsigned(model: onnx.ModelProto, io: Io) -> dict[str, Quantization]:
-    """Makes the activations uint8, each constant's parameters its own, and the boundaries as `io` says.
+def set_activations(model: onnx.ModelProto, activations: Activations) -> None:
+    """Makes every activation of one data type, and each constant's parameters its own.
 
     Args:
-        model: What `tf2onnx.convert.from_tflite` makes of such an int8 file; changed in place.
-        io: The file's boundaries: floats, quantized inside, or integers.
-
-    Returns:
-        The quantization of `image` and `probabilities` where they are integers.
+        model: A graph with QuantizeLinear and DequantizeLinear around its operators; changed in place.
+        activations: Of all quantized tensors but weights and biases; also of inputs and outputs that are
+        bytes.
 
     Raises:
         ExportError: An operator computes with the integers themselves: a shift would change its result.
     """
     graph = model.graph
     _check_movers(graph)
-    _own_parameters(graph)
+    dtype = np.dtype(activations.value)
+    _own_parameters(graph, dtype)
     _drop_idle_pairs(graph)
-    for value in (graph.input[0], graph.output[0]):
-        if value.type.tensor_type.elem_type == TensorProto.INT8:
-            value.type.tensor_type.elem_type = TensorProto.UINT8
-    if io is Io.FLOAT32:
-        return {}
-    inner = {INPUT: _input_quantization(graph), OUTPUT: _output_quantization(graph)}
-    if io is Io.UINT8:
-        return inner
-    _sign_input(graph, inner[INPUT])
-    _sign_output(graph, inner[OUTPUT])
-    return {name: Quantization(q.scale, q.zero_point - _SHIFT) for name, q in inner.items()}
+    for value in (*graph.input, *graph.output):
+        if value.type.tensor_type.elem_type in _BYTES:
+            value.type.tensor_type.elem_type = onnx.helper.np_dtype_to_tensor_dtype(dtype)
 
 
 def _check_movers(graph: onnx.GraphProto) -> None:
     """Integer tensors are those on the integer side of a quantizer, and what movers make of them."""
     constants = arrays(graph)
     integers = {node.output[0] for node in graph.node if node.op_type == "QuantizeLinear"}
-    integers |= {
-        v.name for v in graph.input if v.type.tensor_type.elem_type in {TensorProto.INT8, TensorProto.UINT8}
-    }
+    integers |= {value.name for value in graph.input if value.type.tensor_type.elem_type in _BYTES}
     pending = sorted(integers)
     while pending:
         for node in readers(graph, pending.pop()):
-            if node.op_type in _MOVERS and node.input[0] not in constants:
+            if node.op_type in MOVERS and node.input[0] not in constants:
                 if node.output[0] not in integers:
                     integers.add(node.output[0])
                     pending.append(node.output[0])
@@ -69,8 +58,8 @@ def _check_movers(graph: onnx.GraphProto) -> None:
                 raise ExportError(f"ONNX export has no rule for {node.op_type} on quantized integers.")
 
 
-def _own_parameters(graph: onnx.GraphProto) -> None:
-    """Gives each quantized tensor a scale and zero point of its own, and makes those of activations uint8.
+def _own_parameters(graph: onnx.GraphProto, dtype: "np.dtype[np.generic]") -> None:
+    """Gives each quantized tensor its own scale and zero point, and all activations one data type.
 
     ONNX Runtime cannot rewrite weights whose zero points share one constant (session.x64quantprecision).
     """
@@ -80,31 +69,72 @@ def _own_parameters(graph: onnx.GraphProto) -> None:
         if node.op_type not in _QUANTIZERS:
             continue
         tensor = node.output[0] if node.op_type == "QuantizeLinear" else node.input[0]
-        scale, zero_point = (constants[name] for name in node.input[1:3])
-        if zero_point.dtype == np.int8 and not _is_weight(graph, node):
-            zero_point = _shifted(zero_point)
+        scale, zero_point = _parameters(constants, node)
+        wanted = _wanted(graph, node, zero_point, dtype)
+        if zero_point.dtype != wanted:
+            zero_point = _moved(zero_point, wanted)
             if tensor in constants:
-                made[tensor] = numpy_helper.from_array(_shifted(constants[tensor]), tensor)
-        for index, (suffix, array) in enumerate((("scale", scale), ("zero_point", zero_point)), start=1):
+                made[tensor] = numpy_helper.from_array(_moved(constants[tensor], wanted), tensor)
+        del node.input[1:]
+        for suffix, array in (("scale", scale), ("zero_point", zero_point)):
             name = f"{tensor}/{suffix}"
-            node.input[index] = name
+            node.input.append(name)
             made[name] = numpy_helper.from_array(array, name)
     kept = [initializer for initializer in graph.initializer if initializer.name not in made]
     del graph.initializer[:]
     graph.initializer.extend([*kept, *made.values()])
 
 
+def _parameters(
+    constants: dict[str, NDArray[np.generic]], node: onnx.NodeProto
+) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
+    """Returns a quantizer's scale and zero point; without one, ONNX takes a 0 of the integers' type."""
+    for name in node.input[1:]:
+        if name and name not in constants:
+            raise ExportError(f"The scale or zero point {name} is computed while the model runs.")
+    scale = constants[node.input[1]]
+    if len(node.input) > 2 and node.input[2]:
+        return scale, constants[node.input[2]]
+    held = constants.get(node.input[0])
+    return scale, np.zeros(scale.shape, np.uint8 if held is None else held.dtype)
+
+
+def _wanted(
+    graph: onnx.GraphProto,
+    node: onnx.NodeProto,
+    zero_point: NDArray[np.generic],
+    dtype: "np.dtype[np.generic]",
+) -> "np.dtype[np.generic]":
+    """Returns the data type that a quantized tensor is to have."""
+    if zero_point.dtype not in (np.int8, np.uint8):
+        return zero_point.dtype  # biases
+    if not _is_weight(graph, node):
+        return dtype
+    # uint8 weights around 128 are int8 ones in disguise, which run up to three times as fast.
+    return np.dtype(np.int8) if np.all(zero_point == _SHIFT) else zero_point.dtype
+
+
 def _is_weight(graph: onnx.GraphProto, node: onnx.NodeProto) -> bool:
-    """Returns whether the node dequantizes weights, which stay int8; other constants are activations."""
-    if node.op_type != "DequantizeLinear":
+    """Returns whether the node dequantizes weights; other constants are activations."""
+    if node.op_type != "DequantizeLinear" or writer(graph, node.input[0]) is not None:
         return False
+    return _feeds_weights(graph, node.output[0])
+
+
+def _feeds_weights(graph: onnx.GraphProto, tensor: str) -> bool:
     return any(
-        r.op_type in _WEIGHTED and r.input[1] == node.output[0] for r in readers(graph, node.output[0])
+        _feeds_weights(graph, reader.output[0])
+        if reader.op_type in MOVERS
+        else reader.op_type in _WEIGHTED and reader.input[1] == tensor
+        for reader in readers(graph, tensor)
     )
 
 
-def _shifted(integers: NDArray[np.generic]) -> NDArray[np.uint8]:
-    return (integers.astype(np.int16) + _SHIFT).astype(np.uint8)
+def _moved(integers: NDArray[np.generic], dtype: "np.dtype[np.generic]") -> NDArray[np.generic]:
+    """Returns bytes of the other signedness that stand for the same numbers."""
+    step = _SHIFT if dtype == np.uint8 else -_SHIFT
+    result: NDArray[np.generic] = (integers.astype(np.int16) + step).astype(dtype)
+    return result
 
 
 def _drop_idle_pairs(graph: onnx.GraphProto) -> None:
@@ -129,71 +159,3 @@ def _drop_idle_pairs(graph: onnx.GraphProto) -> None:
             rewire(graph, result, source)
         if not readers(graph, dequantize.output[0]):
             graph.node.remove(dequantize)
-
-
-def _input_quantization(graph: onnx.GraphProto) -> Quantization:
-    tensor = graph.input[0].name
-    while True:
-        node = readers(graph, tensor)[0]
-        if node.op_type == "DequantizeLinear":
-            return _quantization(graph, node)
-        tensor = node.output[0]
-
-
-def _output_quantization(graph: onnx.GraphProto) -> Quantization:
-    node = writer(graph, graph.output[0].name)
-    while node is not None and node.op_type != "QuantizeLinear":
-        node = writer(graph, node.input[0])
-    if node is None:
-        raise ExportError("The int8 model's output is not quantized.")
-    return _quantization(graph, node)
-
-
-def _quantization(graph: onnx.GraphProto, node: onnx.NodeProto) -> Quantization:
-    constants = arrays(graph)
-    return Quantization(float(constants[node.input[1]]), int(constants[node.input[2]]))
-
-
-def _sign_input(graph: onnx.GraphProto, inner: Quantization) -> None:
-    """Puts int8 -> uint8 behind the input."""
-    value = graph.input[0]
-    value.type.tensor_type.elem_type = TensorProto.INT8
-    shifted = f"{value.name}/unsigned"
-    rewire(graph, value.name, shifted)
-    graph.node.extend(_shift_nodes(graph, value.name, shifted, inner, np.dtype(np.int8), np.dtype(np.uint8)))
-
-
-def _sign_output(graph: onnx.GraphProto, inner: Quantization) -> None:
-    """Puts uint8 -> int8 before the output."""
-    value = graph.output[0]
-    value.type.tensor_type.elem_type = TensorProto.INT8
-    maker = writer(graph, value.name)
-    if maker is None:
-        raise ExportError("The int8 model has no layers.")
-    shifted = f"{value.name}/unsigned"
-    rewire(graph, value.name, shifted)
-    maker.output[0] = shifted
-    graph.node.extend(_shift_nodes(graph, shifted, value.name, inner, np.dtype(np.uint8), np.dtype(np.int8)))
-
-
-def _shift_nodes(
-    graph: onnx.GraphProto,
-    source: str,
-    result: str,
-    inner: Quantization,
-    source_type: "np.dtype[np.generic]",
-    result_type: "np.dtype[np.generic]",
-) -> list[onnx.NodeProto]:
-    """Returns nodes that move integers between int8 and uint8: exact, as each has one scale and 8 bits."""
-    nodes = []
-    real = f"{result}/real"
-    for operator, wires, dtype, tensor in (
-        ("DequantizeLinear", (source, real), source_type, source),
-        ("QuantizeLinear", (real, result), result_type, result),
-    ):
-        zero_point = inner.zero_point - (_SHIFT if dtype == np.int8 else 0)
-        names = [f"{tensor}/boundary_scale", f"{tensor}/boundary_zero_point"]
-        graph.initializer.append(numpy_helper.from_array(np.array(inner.scale, np.float32), names[0]))
-        graph.initializer.append(numpy_helper.from_array(np.array(zero_point, dtype), names[1]))
-        nodes.append(helper.make_node(operator, [wires[0], *names], [wires[1]], name=f"{result}/{operator}"))
-    return nodes

@@ -1,10 +1,4 @@
-"""int8 weights with which sums of 16 bits cannot saturate.
-
-On x86 CPUs with AVX2 and without VNNI, ONNX Runtime multiplies uint8 activations by int8 weights with
-`vpmaddubsw`, which adds the products of two neighbours along the reduced axis and saturates the sum to 16
-bits (Intel, Software Developer's Manual, PMADDUBSW). With 255, the largest activation, 255 * (w + v) fits if
-|w + v| <= 128. Smaller weights on a larger scale are nearly the same weights and keep to that.
-"""
+"""int8 TFLite files whose weights cannot saturate sums of 16 bits: see `edgecifar.runtimes.pairs`."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -15,14 +9,10 @@ from numpy.typing import NDArray
 from tensorflow.lite.python import schema_py_generated as schema
 
 from edgecifar.errors import ExportError
-
-Integers = NDArray[np.int64]
+from edgecifar.exporting.tflite_codes import code_of
+from edgecifar.runtimes.pairs import UNIT, Integers, growths, shrink
 
 MADE_BY = "weights made saturation-safe"
-LARGEST_PAIR = 128
-"""floor(32767 / 255) and floor(32768 / 255): largest magnitude of the sum of two neighbouring weights."""
-_UNIT = 1 << 16
-"""Growths are whole numbers of 1 / _UNIT, so that the arithmetic is exact."""
 
 
 def make_safe(content: bytes) -> bytes:
@@ -30,8 +20,8 @@ def make_safe(content: bytes) -> bytes:
 
     Each output channel of a convolution or dense layer gets the smallest scale, from its own up to twice
     that, at which no two neighbours in the order kernel row, kernel column, input channel sum to more than
-    `LARGEST_PAIR` in magnitude; a tensor with one scale grows it for all channels. Biases follow. All else
-    keeps its bytes and its place in the file, safe channels included.
+    `pairs.LARGEST_PAIR` in magnitude; a tensor with one scale grows it for all channels. Biases follow. All
+    else keeps its bytes and its place in the file, safe channels included.
 
     Args:
         content: A file of `tflite.convert` with int8 weights.
@@ -55,47 +45,6 @@ def make_safe(content: bytes) -> bytes:
         model.Buffers(tensor.Buffer()).DataAsNumpy()[:] = np.frombuffer(change.values, np.uint8)
         tensor.Quantization().ScaleAsNumpy()[:] = np.frombuffer(change.scales, np.float32)
     return bytes(safe)
-
-
-def largest_pair(weights: NDArray[np.integer[Any]]) -> int:
-    """Returns the largest magnitude of the sum of two neighbours.
-
-    Args:
-        weights: (channels, reduced axis), integers.
-    """
-    return int(np.max(_pairs(weights.astype(np.int64)), initial=0))
-
-
-def growths(weights: NDArray[np.integer[Any]]) -> Integers:
-    """Returns the smallest growth of each channel's scale that makes its weights safe: int64 (channels,).
-
-    The unit is 1 / 65536: 0 leaves the scale, 65536 doubles it. Rounded weights shrink in magnitude as the
-    scale grows, so that a bisection finds the smallest.
-
-    Args:
-        weights: (channels, reduced axis), integers from -128 to 127.
-    """
-    wide = weights.astype(np.int64)
-    low = np.full(len(wide), -1, np.int64)  # not safe, but for -1 itself, which is never tried
-    high = np.full(len(wide), _UNIT, np.int64)  # safe: two halves of 128 sum to 128
-    while np.any(high - low > 1):
-        middle = (low + high) // 2
-        is_safe = _pairs(shrink(wide, np.maximum(middle, 0)[:, None])).max(axis=1, initial=0) <= LARGEST_PAIR
-        low, high = np.where(is_safe, low, middle), np.where(is_safe, middle, high)
-    return high
-
-
-def shrink(values: NDArray[np.integer[Any]], growth: Integers) -> Integers:
-    """Returns integers of a scale in one that is 1 + growth / 65536 as large: nearest, halves away from zero.
-
-    Args:
-        values: int8 or int32 range, any shape.
-        growth: Broadcast against `values`.
-    """
-    wide = values.astype(np.int64)
-    divisor = _UNIT + growth
-    result: Integers = np.sign(wide) * ((2 * _UNIT * np.abs(wide) + divisor) // (2 * divisor))
-    return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +73,7 @@ def _grow_layer(model: Any, graph: Any, operator: Any) -> list[_Change]:
     growth = growths(weights)
     if len(scales) == 1:
         growth = np.full_like(growth, growth.max())
-    factors = 1 + growth[: len(scales)] / _UNIT
+    factors = 1 + growth[: len(scales)] / UNIT
     grown = (scales * factors).astype(np.float32)
     values = shrink(weights, growth[:, None]).astype(np.int8)
     changes = [_Change(operator.Inputs(1), (values if axis == 0 else values.T).tobytes(), grown.tobytes())]
@@ -135,7 +84,7 @@ def _grow_layer(model: Any, graph: Any, operator: Any) -> list[_Change]:
 
 def _channel_axis(model: Any, graph: Any, operator: Any) -> int | None:
     """Returns where the output channels lie in the weights; None: the operator multiplies no pairs."""
-    code = _code(model, operator)
+    code = code_of(model, operator)
     if code in (schema.BuiltinOperator.CONV_2D, schema.BuiltinOperator.FULLY_CONNECTED):
         return 0
     if code != schema.BuiltinOperator.DEPTHWISE_CONV_2D:
@@ -185,18 +134,6 @@ def _shared(graph: Any, index: int) -> ExportError:
     return ExportError(
         f"{_name(graph.Tensors(index))} of the int8 model is shared, and its readers need different scales."
     )
-
-
-def _pairs(weights: Integers) -> Integers:
-    """Returns the magnitudes of the sums of neighbours: (channels, reduced axis - 1)."""
-    result: Integers = np.abs(weights[:, :-1] + weights[:, 1:])
-    return result
-
-
-def _code(model: Any, operator: Any) -> int:
-    code = model.OperatorCodes(operator.OpcodeIndex())
-    # Codes above 127 do not fit the field of old files.
-    return int(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()))
 
 
 def _name(tensor: Any) -> str:

@@ -1,53 +1,13 @@
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from edgecifar.artifacts import ArtifactEntry, Bundle, Manifest, Preprocessing, Weights
-from edgecifar.artifacts.bundle import FileEntry
-from edgecifar.artifacts.files import sha256
+from edgecifar.artifacts import Bundle, Manifest
 from edgecifar.errors import ModelError
 from edgecifar.protocol import TensorInfo
 
-CONTENTS = {"reference.keras": b"a float model", "model.int8.tflite": b"int8", "labels.txt": b"ant\nbee\n"}
-
-
-@pytest.fixture
-def bundle(tmp_path: Path) -> Path:
-    """A bundle of two models and the labels; the models' contents are not looked at."""
-    for name, content in CONTENTS.items():
-        (tmp_path / name).write_bytes(content)
-
-    def entry(name: str, **more: Any) -> dict[str, Any]:
-        path = tmp_path / name
-        return {"file": name, "size_bytes": path.stat().st_size, "sha256": sha256(path), **more}
-
-    image = TensorInfo("image", (None, 32, 32, 3), "float32")
-    pixels = TensorInfo("image", (1, 32, 32, 3), "int8", 1 / 64, -7)
-    output = TensorInfo("probabilities", (None, 2), "float32")
-    common = {"output": output, "raw_pixels": False, "output_step": None, "made_by": "hand"}
-    reference = entry("reference.keras", format="keras", precision="float32", weights=Weights.TRAINED)
-    int8 = entry("model.int8.tflite", format="tflite", precision="int8", weights=Weights.QAT)
-    Manifest(
-        name="garden",
-        run="garden",
-        recipe="edge",
-        class_names=("ant", "bee"),
-        preprocessing=Preprocessing(mean=121, std=64, height=32, width=32),
-        reference="reference.keras",
-        artifacts=(
-            ArtifactEntry(**reference, input=image, **common),
-            ArtifactEntry(**int8, input=pixels, **common),
-        ),
-        files=(FileEntry(**entry("labels.txt")),),
-        calibration_fingerprint=None,
-        calibration_images=0,
-        golden_images=0,
-        golden_twin_steps=None,
-        tool_versions={"tensorflow": "2.21.0"},
-    ).write(tmp_path / "manifest.json")
-    return tmp_path
+CONTENTS = ("reference.keras", "model.int8.tflite", "labels.txt")
 
 
 def rewrite(bundle: Path, *place: str | int, value: object) -> None:
@@ -82,7 +42,7 @@ def test_a_missing_file_is_told(name: str, bundle: Path) -> None:
 @pytest.mark.parametrize("name", CONTENTS)
 @pytest.mark.parametrize("change", ["cut short", "one bit", "longer"])
 def test_an_altered_file_is_told(name: str, change: str, bundle: Path) -> None:
-    content = CONTENTS[name]
+    content = (bundle / name).read_bytes()
     altered = {
         "cut short": content[:-1],
         "one bit": bytes([content[0] ^ 1]) + content[1:],
@@ -102,8 +62,39 @@ def test_a_path_out_of_the_bundle_is_refused(name: str, place: tuple[str | int, 
 
 
 def test_a_newer_schema_is_told(bundle: Path) -> None:
-    rewrite(bundle, "schema_version", value=2)
-    with pytest.raises(ModelError, match="not a valid Manifest: schema_version: Input should be 1"):
+    rewrite(bundle, "schema_version", value=3)
+    with pytest.raises(ModelError, match=r"schema_version: .*3 is newer than 2.* update it"):
+        Bundle.open(bundle)
+
+
+def test_the_first_schema_is_still_read(bundle: Path) -> None:
+    table = json.loads((bundle / "manifest.json").read_text())
+    del table["targets"]
+    (bundle / "manifest.json").write_text(json.dumps(table | {"schema_version": 1}))
+    manifest = Bundle.open(bundle).manifest
+    assert manifest.schema_version == 1
+    assert manifest.targets == ()
+
+
+@pytest.mark.parametrize("name", ["labels.txt", "LABELS.TXT", "model.int8.tflite", "manifest.json"])
+def test_a_file_that_is_named_twice_is_refused(name: str, bundle: Path) -> None:
+    table = json.loads((bundle / "manifest.json").read_text())
+    rewrite(bundle, "files", value=[*table["files"], {**table["files"][0], "file": name}])
+    with pytest.raises(ModelError, match=f"{name} is named twice"):
+        Bundle.open(bundle)
+
+
+def test_a_target_of_another_bundle_is_refused(bundle: Path) -> None:
+    target = {"name": "android", "folder": "android", "artifacts": ["model.float32.tflite"]}
+    rewrite(bundle, "targets", value=[target])
+    with pytest.raises(ModelError, match="target android has an artifact that is none of the bundle's"):
+        Bundle.open(bundle)
+
+
+@pytest.mark.parametrize("name", ["", ".", "a//b", "./a", "a/", "c:a", "a\0b"])
+def test_a_name_that_systems_read_differently_is_refused(name: str, bundle: Path) -> None:
+    rewrite(bundle, "files", 0, "file", value=name)
+    with pytest.raises(ModelError, match=r"(leads out of the bundle|is not the plain name of a file)"):
         Bundle.open(bundle)
 
 

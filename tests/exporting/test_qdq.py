@@ -8,11 +8,20 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgecifar.errors import ExportError
 from edgecifar.exporting import graph, qdq
-from edgecifar.exporting.options import Io
+from edgecifar.exporting.boundaries import set_boundaries
+from edgecifar.exporting.options import Activations, Io
+from edgecifar.exporting.serving import INPUT, OUTPUT
 
 
 def quantizer(operator, source, result, scale, zero_point):
     return helper.make_node(operator, [source, scale, zero_point], [result])
+
+
+def rewrite(model, io, activations=Activations.UINT8):
+    """The pass and the boundaries, with the names that a finished file has."""
+    qdq.set_activations(model, activations)
+    found = set_boundaries(model.graph, io)
+    return {new: found[old] for old, new in (("in", INPUT), ("out", OUTPUT)) if old in found}
 
 
 def int8_model(body, constants=()):
@@ -51,7 +60,7 @@ def expected_relu(integers):
 
 def test_unsigned_integers_are_the_signed_ones_moved_by_128():
     model = int8_model(RELU)
-    quantizations = qdq.to_unsigned(model, Io.UINT8)
+    quantizations = rewrite(model, Io.UINT8)
     assert quantizations["image"] == quantizations["probabilities"] == graph.Quantization(0.5, 100)
     found = run(graph.finish(model, None, quantizations), (EVERY.astype(np.int16) + 128).astype(np.uint8))
     np.testing.assert_array_equal(found.astype(np.int16) - 128, expected_relu(EVERY))
@@ -59,11 +68,29 @@ def test_unsigned_integers_are_the_signed_ones_moved_by_128():
 
 def test_signed_boundaries_take_and_give_the_signed_integers():
     model = int8_model(RELU)
-    quantizations = qdq.to_unsigned(model, Io.INT8)
+    quantizations = rewrite(model, Io.INT8)
     assert quantizations["image"] == graph.Quantization(0.5, -28)
     found = run(graph.finish(model, None, quantizations), EVERY)
     assert found.dtype == np.int8
     np.testing.assert_array_equal(found, expected_relu(EVERY))
+
+
+@pytest.mark.parametrize("activations", list(Activations))
+def test_float_boundaries_quantize_inside(activations):
+    model = int8_model(RELU)
+    assert rewrite(model, Io.FLOAT32, activations) == {}
+    found = run(graph.finish(model, None, {}), (EVERY.astype(np.float32) + 28) * 0.5)
+    np.testing.assert_array_equal(found, (expected_relu(EVERY) + 28.0) * 0.5)
+
+
+def test_signed_activations_keep_the_integers():
+    model = int8_model(RELU)
+    quantizations = rewrite(model, Io.UINT8, Activations.INT8)
+    assert quantizations["image"] == graph.Quantization(0.5, 100)
+    inner = [array.dtype for name, array in graph.arrays(model.graph).items() if name.endswith("/zero_point")]
+    assert np.dtype(np.int8) in inner
+    found = run(graph.finish(model, None, quantizations), (EVERY.astype(np.int16) + 128).astype(np.uint8))
+    np.testing.assert_array_equal(found.astype(np.int16) - 128, expected_relu(EVERY))
 
 
 def test_a_pair_that_changes_nothing_goes():
@@ -75,7 +102,7 @@ def test_a_pair_that_changes_nothing_goes():
         quantizer("DequantizeLinear", "q2", "result", "s", "z"),
     ]
     model = int8_model(body)
-    qdq.to_unsigned(model, Io.UINT8)
+    rewrite(model, Io.UINT8)
     operators = [node.op_type for node in model.graph.node]
     # What is left: in -> D -> Relu -> Q -> out, without D -> Q in between.
     assert operators.count("QuantizeLinear") == 1
@@ -96,7 +123,7 @@ def rescaling_model():
 def test_a_pair_that_rescales_stays():
     signed = one_by_one(rescaling_model().SerializeToString())
     model = rescaling_model()
-    content = graph.finish(model, None, qdq.to_unsigned(model, Io.INT8))
+    content = graph.finish(model, None, rewrite(model, Io.INT8))
     # Two of the model's own, and one at each boundary.
     assert [node.op_type for node in model.graph.node].count("QuantizeLinear") == 4
     np.testing.assert_array_equal(run(content, EVERY), signed)
@@ -116,7 +143,7 @@ def test_constants_that_are_added_move_and_weights_do_not():
     ]
     model = int8_model(body, constants)
     signed = one_by_one(model.SerializeToString())
-    quantizations = qdq.to_unsigned(model, Io.INT8)
+    quantizations = rewrite(model, Io.INT8)
     arrays = graph.arrays(model.graph)
     np.testing.assert_array_equal(arrays["added"], np.array([0, 128, 133, 255], np.uint8))
     assert arrays["w"].dtype == np.int8
@@ -131,7 +158,7 @@ def test_an_operator_that_computes_with_integers_is_refused():
     ]
     model = int8_model(body)
     with pytest.raises(ExportError, match="no rule for Max"):
-        qdq.to_unsigned(model, Io.UINT8)
+        rewrite(model, Io.UINT8)
 
 
 def test_the_file_is_the_same_whatever_the_order_and_counters_were():
@@ -174,6 +201,6 @@ def test_the_checker_refuses_a_wrong_graph():
 
 def test_quantizations_are_in_the_metadata():
     model = int8_model(RELU)
-    content = graph.finish(model, None, qdq.to_unsigned(model, Io.UINT8))
+    content = graph.finish(model, None, rewrite(model, Io.UINT8))
     metadata = {item.key: item.value for item in onnx.load_from_string(content).metadata_props}
     assert metadata["quantization.image"] == '{"scale": 0.5, "zero_point": 100}'

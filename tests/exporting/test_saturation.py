@@ -3,15 +3,12 @@ from dataclasses import dataclass
 import flatbuffers
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 from tensorflow.lite.python import schema_py_generated as schema
 
 from edgecifar.errors import ExportError
 from edgecifar.exporting import saturation
 from edgecifar.exporting.options import Io
-from edgecifar.runtimes import get_runtime
+from edgecifar.runtimes import get_runtime, pairs
 
 INPUT_SCALE = np.float32(0.5)
 SOURCES = ("float_model", "qat_model")
@@ -89,74 +86,6 @@ def constants_of(content) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     }
 
 
-def saturating_dot(activations, weights) -> np.ndarray:
-    """What vpmaddubsw and a sum of 32 bits give: int64 (channels,).
-
-    Args:
-        activations: uint8, of the shape of the weights: each channel may have its own.
-        weights: int8 (channels, even number).
-    """
-    products = activations.astype(np.int64) * weights
-    return np.clip(products[:, ::2] + products[:, 1::2], -32768, 32767).sum(axis=1)
-
-
-def saturates(weights) -> bool:
-    """Whether some activations saturate a pair, whichever the alignment."""
-    for before in (0, 1):
-        after = (before + weights.shape[1]) % 2
-        padded = np.pad(weights, ((0, 0), (before, after)))
-        for chosen in (padded > 0, padded < 0, np.ones_like(padded, bool)):
-            activations = np.where(chosen, 255, 0).astype(np.uint8)
-            exact = (activations.astype(np.int64) * padded).sum(axis=1)
-            if not np.array_equal(saturating_dot(activations, padded), exact):
-                return True
-    return False
-
-
-weight_arrays = arrays.arrays(
-    np.int8, st.tuples(st.integers(1, 4), st.integers(1, 12)), elements=st.integers(-128, 127)
-)
-
-
-@given(weight_arrays)
-def test_safe_weights_saturate_for_no_activations(weights):
-    growth = saturation.growths(weights)
-    safe = saturation.shrink(weights, growth[:, None])
-    assert saturation.largest_pair(safe) <= 128
-    assert not saturates(safe)
-
-
-@given(weight_arrays)
-def test_only_weights_that_saturate_grow_and_no_further_than_they_must(weights):
-    growth = saturation.growths(weights)
-    for channel, grown in zip(weights[:, None], growth, strict=True):
-        # The simulation knows nothing of pairs' sums: it says the same of each step of the growth.
-        assert saturates(channel) == (grown > 0)
-        if grown:
-            assert saturates(saturation.shrink(channel, grown - 1))
-
-
-def test_random_weights_would_saturate():
-    weights = np.random.default_rng(0).integers(-128, 128, (8, 64))
-    assert saturates(weights)
-    assert saturating_dot(np.full((1, 2), 255, np.uint8), np.array([[127, 127]])) == 32767
-
-
-def test_the_smallest_growth_is_the_hand_computed_one():
-    # 100 / g and 60 / g have to round to 80 and 48: g above 100 / 80.5, which is 81411.2 / 65536.
-    # -128 / g has to round to -64: g above 128 / 64.5, which is 130055.7 / 65536.
-    # 127 and 2 sum to 129: 127 / g has to round to 126, g above 127 / 126.5, 65795.04 / 65536.
-    weights = np.array([[100, 60, -7], [-128, -128, 0], [127, 2, -127], [127, 1, 127], [0, 0, 0]])
-    growth = saturation.growths(weights)
-    assert growth.tolist() == [81412 - 65536, 130056 - 65536, 65796 - 65536, 0, 0]
-    safe = saturation.shrink(weights, growth[:, None])
-    assert safe.tolist() == [[80, 48, -6], [-64, -64, 0], [126, 2, -126], [127, 1, 127], [0, 0, 0]]
-
-
-def test_halves_round_away_from_zero():
-    assert saturation.shrink(np.array([3, -3, 2, 0]), np.array(65536)).tolist() == [2, -2, 1, 0]
-
-
 @pytest.mark.parametrize("code", [schema.BuiltinOperator.CONV_2D, schema.BuiltinOperator.FULLY_CONNECTED])
 def test_channels_grow_alone_and_the_bias_follows(code):
     weights = kernel([[100, 60, -7], [127, 1, 127]], [0.02, 0.03])
@@ -205,7 +134,7 @@ def test_several_filters_per_input_channel_grow_along_the_kernel():
 def test_a_layer_may_have_no_bias():
     for places in ((1,), (1, -1)):
         found = constants_of(saturation.make_safe(build([kernel([[127, 127]], [0.02])], [places])))
-        assert saturation.largest_pair(found["tensor1"][0]) == 128
+        assert pairs.largest_pair(found["tensor1"][0]) == 128
 
 
 def test_weights_that_are_computed_stay():
@@ -263,7 +192,7 @@ def test_a_real_file_keeps_all_but_the_weights_that_saturate(source, int8_files)
     for name in kernels:
         (old, old_scales), (new, new_scales) = before[name], after[name]
         rows = new.reshape(len(new), -1)
-        assert not saturates(rows)
+        assert pairs.largest_pair(rows) <= pairs.LARGEST_PAIR
         assert not new[old == 0].any()
         shape = (-1,) + (1,) * (old.ndim - 1)
         error = np.abs(old * old_scales.reshape(shape) - new * new_scales.reshape(shape))
@@ -271,7 +200,7 @@ def test_a_real_file_keeps_all_but_the_weights_that_saturate(source, int8_files)
         unchanged = new_scales == old_scales
         if len(new_scales) == len(new):
             np.testing.assert_array_equal(new[unchanged], old[unchanged])
-        assert np.any(~unchanged) == saturates(old.reshape(len(old), -1))
+        assert np.any(~unchanged) == (pairs.largest_pair(old.reshape(len(old), -1)) > pairs.LARGEST_PAIR)
     for name in before.keys() - kernels:
         (old, old_scales), (new, new_scales) = before[name], after[name]
         assert np.all(np.abs(old * old_scales - new * new_scales) <= 0.5001 * new_scales)

@@ -1,0 +1,213 @@
+"""CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED."""
+
+import numpy as np
+
+from edgecifar.microcontroller.fixedpoint import Integers
+from edgecifar.microcontroller.graph import Operator
+from edgecifar.microcontroller.numerics import Products, of_products
+from edgecifar.microcontroller.operators.common import (
+    INT8,
+    Setting,
+    activation_range,
+    check_image,
+    proven,
+    requantization_arrays,
+    size_text,
+    window,
+)
+from edgecifar.microcontroller.proving import Proven, accumulator_range
+from edgecifar.microcontroller.steps import Array, Source, Step, whole
+
+DEPTH_MULTIPLE = 4
+"""Products of a convolution are padded with zeros to this: inner loops take so many at once."""
+LANES = 16
+"""Output channels that the inner loops for x86 compute at once."""
+DENSE_CHUNK = 256
+"""Inputs of a dense layer that are widened at once."""
+
+
+def convolution(operator: Operator, setting: Setting) -> Step:
+    """Returns the step of a CONV_2D."""
+    check_image(operator)
+    weights = _weights(operator)
+    channels, kernel_height, kernel_width, depth = weights.shape
+    source, result = operator.input(0), operator.output
+    if depth != source.image[2]:
+        raise operator.refuse(f"has weights for {depth} channels, but its input has {source.image[2]}")
+    rows, columns = window(operator, 0, kernel_height), window(operator, 1, kernel_width)
+    products = kernel_height * kernel_width * depth
+    padded = -(-products // DEPTH_MULTIPLE) * DEPTH_MULTIPLE
+    flat = np.zeros((channels, padded), np.int64)
+    flat[:, :products] = weights.reshape(channels, products)
+    requantization, bias = _requantized(operator, setting, flat, Products.CONVOLUTION)
+    arrays, fields = requantization_arrays(setting.name, requantization, bias)
+    height, width, _ = source.image
+    kernel = f"{kernel_height}x{kernel_width}"
+    return Step(
+        kernel="conv",
+        name=setting.name,
+        about=f"convolution {kernel}, stride {rows.stride}x{columns.stride}: {size_text(source)} -> "
+        f"{size_text(result)}",
+        sources=(Source(source, rows.reach),),
+        result=result,
+        fields=(
+            *fields,
+            ("weights", f"{setting.name}_weights"),
+            ("weight_sums", f"CONV_SUMS({setting.name}_sums)"),
+            ("depth", padded),
+            ("in_height", height),
+            ("in_width", width),
+            ("in_channels", depth),
+            ("in_zero", source.zero_point),
+            ("out_width", result.image[1]),
+            ("out_channels", channels),
+            ("kernel_height", kernel_height),
+            ("kernel_width", kernel_width),
+            ("stride_y", rows.stride),
+            ("stride_x", columns.stride),
+            ("dilation_y", rows.dilation),
+            ("dilation_x", columns.dilation),
+            ("pad_y", rows.before),
+            ("pad_x", columns.before),
+        ),
+        arrays=(*_conv_weights(setting.name, flat), *arrays),
+        requantization=requantization,
+        scratch_bytes=4 * channels + 3 * padded,
+        multiply_adds=result.elements * products,
+    )
+
+
+def _conv_weights(name: str, weights: Integers) -> tuple[Array, ...]:
+    """Returns weights in both layouts, of which each target compiles one, and their sums for x86.
+
+    Args:
+        name: Of the layer.
+        weights: (channels, products), products padded.
+    """
+    channels, depth = weights.shape
+    lanes = np.zeros((-(-channels // LANES) * LANES, depth), np.int64)
+    lanes[:channels] = weights
+    # [block of channels][four products][channel][product]
+    packed = lanes.reshape(-1, LANES, depth // DEPTH_MULTIPLE, DEPTH_MULTIPLE).transpose(0, 2, 1, 3)
+    return (
+        Array(f"{name}_weights", "model_weight", weights, "!defined(MODEL_X86)"),
+        Array(f"{name}_weights", "int8_t", packed, "defined(MODEL_X86)"),
+        Array(f"{name}_sums", "int32_t", lanes.sum(axis=1), "defined(MODEL_X86)"),
+    )
+
+
+def depthwise(operator: Operator, setting: Setting) -> Step:
+    """Returns the step of a DEPTHWISE_CONV_2D."""
+    check_image(operator)
+    weights = _weights(operator)
+    _, kernel_height, kernel_width, channels = weights.shape
+    source, result = operator.input(0), operator.output
+    height, width, depth = source.image
+    if channels % depth or channels != result.image[2]:
+        raise operator.refuse(f"has weights for {channels} channels, but its input has {depth}")
+    rows, columns = window(operator, 0, kernel_height), window(operator, 1, kernel_width)
+    taps = weights.reshape(-1, channels)
+    requantization, bias = _requantized(operator, setting, taps.T, Products.CONVOLUTION)
+    arrays, fields = requantization_arrays(setting.name, requantization, bias)
+    return Step(
+        kernel="depthwise",
+        name=setting.name,
+        about=f"depthwise convolution {kernel_height}x{kernel_width}, stride {rows.stride}x{columns.stride}: "
+        f"{size_text(source)} -> {size_text(result)}",
+        sources=(Source(source, rows.reach),),
+        result=result,
+        fields=(
+            *fields,
+            ("weights", f"{setting.name}_weights"),
+            ("in_height", height),
+            ("in_width", width),
+            ("in_channels", depth),
+            ("in_zero", source.zero_point),
+            ("out_width", result.image[1]),
+            ("filters", channels // depth),
+            ("kernel_height", kernel_height),
+            ("kernel_width", kernel_width),
+            ("stride_y", rows.stride),
+            ("stride_x", columns.stride),
+            ("dilation_y", rows.dilation),
+            ("dilation_x", columns.dilation),
+            ("pad_y", rows.before),
+            ("pad_x", columns.before),
+        ),
+        arrays=(Array(f"{setting.name}_weights", "model_weight", taps), *arrays),
+        requantization=requantization,
+        scratch_bytes=4 * channels,
+        multiply_adds=result.elements * len(taps),
+    )
+
+
+def fully_connected(operator: Operator, setting: Setting) -> Step:
+    """Returns the step of a FULLY_CONNECTED; every row of its output is computed at once."""
+    weights = _weights(operator)
+    if weights.ndim != 2 or int(operator.options.get("weightsFormat", 0)):
+        raise operator.refuse("has weights in a shuffled or unknown layout")
+    channels, depth = weights.shape
+    source, result = operator.input(0), operator.output
+    if source.elements % depth or source.elements // depth * channels != result.elements:
+        raise operator.refuse(f"has weights for {depth} inputs, but {source.name} has {source.elements}")
+    requantization, bias = _requantized(operator, setting, weights, Products.DENSE)
+    arrays, fields = requantization_arrays(setting.name, requantization, bias)
+    return Step(
+        kernel="dense",
+        name=setting.name,
+        about=f"fully connected: {size_text(source)} -> {size_text(result)}",
+        sources=(Source(source, whole(source.image[0])),),
+        result=result,
+        fields=(
+            *fields,
+            ("weights", f"{setting.name}_weights"),
+            ("depth", depth),
+            ("in_zero", source.zero_point),
+            ("out_channels", channels),
+            ("vectors", source.elements // depth),
+        ),
+        arrays=(Array(f"{setting.name}_weights", "model_weight", weights), *arrays),
+        requantization=requantization,
+        scratch_bytes=4 * channels + 2 * min(depth, DENSE_CHUNK),
+        multiply_adds=source.elements * channels,
+    )
+
+
+def _weights(operator: Operator) -> Integers:
+    """Returns an operator's weights, checked to be symmetric int8."""
+    tensor = operator.input(1)
+    weights = operator.constant(1)
+    if tensor.dtype != "int8" or np.any(tensor.zero_points):
+        raise operator.refuse(
+            f"has weights of {tensor.dtype} with zero points other than 0, or of another type than int8"
+        )
+    return weights.astype(np.int64)
+
+
+def _requantized(
+    operator: Operator, setting: Setting, weights: Integers, products: Products
+) -> tuple[Proven, Integers]:
+    """Returns the requantization of sums of products and the bias.
+
+    Args:
+        operator: With weights as input 1 and perhaps a bias as input 2.
+        setting: The engine.
+        weights: (channels, products).
+        products: What is summed.
+    """
+    channels = len(weights)
+    bias = np.zeros(channels, np.int64)
+    if len(operator.inputs) > 2 and operator.inputs[2] is not None:
+        if operator.input(2).dtype != "int32":
+            raise operator.refuse(f"has a bias of {operator.input(2).dtype}, not int32")
+        bias = operator.constant(2).astype(np.int64).ravel()
+    source = operator.input(0)
+    scales = operator.input(1).scales
+    if len(scales) not in {1, channels} or len(bias) != channels:
+        raise operator.refuse(f"has {len(scales)} scales and {len(bias)} biases for {channels} channels")
+    engine = of_products(
+        setting.numerics, source.scale, np.broadcast_to(scales, (channels,)), operator.output.scale,
+        products,
+    )  # fmt: skip
+    low, high = accumulator_range(weights, bias, INT8, source.zero_point)
+    return proven(operator, engine, low, high, activation_range(operator)), bias

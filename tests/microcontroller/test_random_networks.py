@@ -1,0 +1,40 @@
+"""C of random networks against the engines: EDGECIFAR_RANDOM_NETWORKS says how many, 12 by default."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from compiled import compile_c, run
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from random_networks import ENDS, KINDS, build
+
+from edgecifar.choices import Numerics
+from edgecifar.microcontroller.translating import translate
+
+COUNT = int(os.environ.get("EDGECIFAR_RANDOM_NETWORKS", "12"))
+IMAGES = 30
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("numerics", list(Numerics))
+def test_random_networks_give_the_engine_s_bits(numerics: Numerics, engine, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    @settings(max_examples=COUNT, suppress_health_check=list(HealthCheck), database=None)
+    @given(
+        seed=st.integers(0, 2**32 - 1),
+        kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=5),
+        end=st.sampled_from(ENDS),
+    )
+    def check(seed: int, kinds: list[str], end: str) -> None:
+        content = build(seed, kinds, end)
+        translation = translate(content, numerics, name="random")
+        shape = translation.network.input.shape[1:]
+        inputs = np.random.default_rng(seed).integers(-128, 128, (IMAGES, *shape)).astype(np.int8)
+        wanted = engine(content, numerics, inputs)
+        if wanted is None:
+            return
+        program = compile_c(tmp_path, translation.files)
+        np.testing.assert_array_equal(run(program, inputs, wanted.shape[1]), wanted)
+
+    check()

@@ -13,7 +13,7 @@ STAMP_GPU := .venv/.stamp-gpu
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup setup-gpu lock lint types check test demo build clean
+.PHONY: help setup setup-gpu lock lint types check test web test-embed test-mcu demo build clean
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do \
@@ -43,7 +43,7 @@ $(STAMP_GPU): constraints-gpu.txt $(STAMP)
 lock: export UV_CUSTOM_COMPILE_COMMAND := make lock
 lock: $(STAMP)  ## Resolve the versions and hashes in constraints.txt and constraints-gpu.txt
 	$(BIN)/uv pip compile $(UPGRADE) --quiet --universal --generate-hashes --no-annotate --group dev --extra openvino --extra tflm --extra vela pyproject.toml -o constraints.txt
-	$(BIN)/uv pip compile $(UPGRADE) --quiet --universal --generate-hashes --no-annotate --group dev --extra gpu pyproject.toml -o constraints-gpu.txt
+	$(BIN)/uv pip compile $(UPGRADE) --quiet --universal --generate-hashes --no-annotate --group dev --extra openvino --extra tflm --extra vela --extra gpu pyproject.toml -o constraints-gpu.txt
 
 lint: $(STAMP)  ## Style, formatting, and which module may import which
 	$(BIN)/ruff check .
@@ -57,8 +57,19 @@ check: lint types  ## lint and types
 
 # The environment variable EDGECIFAR_DATA_DIR tells tests where all of CIFAR-10 lies; those that need it are skipped
 # without.
-test: check  ## check, then all tests with coverage
-	$(BIN)/pytest --cov --cov-report=term
+test: check  ## check, then the tests with coverage, without those of test-embed
+	$(BIN)/pytest -m 'not embed' --cov --cov-report=term
+
+web: $(STAMP)  ## Build the pages of the browser engines in the user's cache folder (needs npm)
+	$(BIN)/python -m edgecifar.runtimes.web
+
+test-embed: web  ## Tests that need Chromium, npm packages, emulators or cross-compilers
+	$(BIN)/pytest -m embed
+
+# Twenty times as many random networks as `make test` takes; the compilers are Debian's gcc and clang.
+test-mcu: export EDGECIFAR_RANDOM_NETWORKS := 200
+test-mcu: $(STAMP)  ## Generated C against the engines, 200 random networks for each (needs gcc and clang)
+	$(BIN)/pytest tests/microcontroller tests/runtimes/test_generated_c.py tests/pipeline/test_translating.py
 
 demo: $(STAMP)  ## The whole job on the data in the package: train, compress, export, verify
 	$(BIN)/edgecifar train --recipe demo --out runs/demo --force

@@ -42,16 +42,15 @@ from edgecifar.chatter import diverted
 from edgecifar.choices import Source, Split
 from edgecifar.data import load_dataset
 from edgecifar.errors import ModelError
-from edgecifar.host import core_count
+from edgecifar.host import TOOLS, core_count
 from edgecifar.learning.devices import list_gpus
 from edgecifar.pipeline import verify
-from edgecifar.pipeline.proving import TOOLS
 from edgecifar.pipeline.subjects import Subject, open_reference, open_subjects
 from edgecifar.protocol import Array
 from edgecifar.recipe import DataSpec
 from edgecifar.reporting import write_report
 from edgecifar.runtimes import get_runtime, litert, onnxruntime
-from edgecifar.verification.parity import MAX_BATCH, balanced_order
+from edgecifar.verification.running import MAX_BATCH, balanced_order
 
 RUNTIMES = ("litert", "ort-cpu")
 ALL_IMAGES = 10_000
@@ -178,6 +177,8 @@ def verify_pair(
         source=source,
         data_dir=arguments.data_dir,
         limit=arguments.limit,
+        # One after the other on all cores, as the loops run.
+        jobs=1,
     )
     write_report(report, folder)
 

@@ -4,12 +4,16 @@ import logging
 import os
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 
 log = logging.getLogger(__name__)
+
+_one_at_a_time = threading.RLock()
+"""Two threads that divert and put back the same descriptors in turn would leave them diverted."""
 
 
 @dataclass(slots=True)
@@ -28,7 +32,7 @@ def diverted() -> Iterator[Chatter]:
     redirection does not see. Other threads that print meanwhile are diverted too.
     """
     chatter = Chatter()
-    with tempfile.TemporaryFile() as file, warnings.catch_warnings(record=True) as caught:
+    with _one_at_a_time, tempfile.TemporaryFile() as file, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             with (

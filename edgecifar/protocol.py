@@ -4,7 +4,9 @@ Adapters import this module, `edgecifar.errors`, NumPy and their engine, nothing
 run as workers on other machines.
 """
 
+import math
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -86,6 +88,10 @@ class EngineInfo:
     device: str
     """The processor and kernels: "CPU, XNNPACK", "CPUExecutionProvider", "CUDAExecutionProvider"."""
     threads: int
+    facts: tuple[str, ...] = ()
+    """What else the engine told of this model, one clause each: "needs a tensor arena of 56,208 bytes"."""
+    emulator: str = ""
+    """What emulated the CPU, if anything: results are then that CPU's, times are nobody's."""
 
 
 class LoadedModel(Protocol):
@@ -124,5 +130,89 @@ class Runtime(Protocol):
         Raises:
             EngineMissingError: The engine or its device is not here.
             ModelError: The file is missing, damaged, or not a model that the engine reads.
+        """
+        ...
+
+
+class LayerKind(StrEnum):
+    """What a layer computes, whatever a format calls it."""
+
+    CONV = "conv"
+    DEPTHWISE = "depthwise conv"
+    DENSE = "dense"
+    ADD = "add"
+    AVERAGE_POOL = "average pool"
+    MAX_POOL = "max pool"
+    SOFTMAX = "softmax"
+    OTHER = "other"
+    """Known by its operator's name alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """How a window moves over the rows and columns of an image, and what bounds the result."""
+
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """Top, left, bottom, right."""
+    dilation: tuple[int, int] = (1, 1)
+    low: float = -math.inf
+    """Of the activation that is fused into the layer: 0 for ReLU."""
+    high: float = math.inf
+
+
+MODEL_INPUT = -1
+"""Stands for the model's input among the layers that a layer reads."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layer:
+    """One operator that computes, with the bias, batch norm and activation that belong to it."""
+
+    name: str
+    """Of its output tensor in the file."""
+    kind: LayerKind
+    operator: str
+    """As its format calls it."""
+    inputs: tuple[int, ...]
+    """Places of the layers that it reads, or MODEL_INPUT."""
+    output: TensorInfo
+    """Channels last; the shape without the batch; scale and zero point where the file stores integers."""
+    geometry: Geometry | None = None
+    """None: it is not known how the layer computes."""
+    weights: Array | None = None
+    """float32, dequantized: (out, height, width, in), depthwise (out, height, width, 1), dense (out, in)."""
+    bias: Array | None = None
+    """float32 (out,)."""
+    weight_scales: Array | None = None
+    """float32 (1,) for one scale, (out,) for one each channel; None: the weights are floats."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Taps:
+    """What a batch gave in every layer, as the file stores it."""
+
+    outputs: tuple[Array, ...]
+    """Of each layer, (N, ...), channels last."""
+    image: Array
+    """float32 (N, ...), channels last: what the first layer reads."""
+    final: Array
+    """The model's output, (N, classes)."""
+
+
+class Tapped(Protocol):
+    """A model in an engine that also gives what its layers gave."""
+
+    layers: tuple[Layer, ...]
+    """In an order in which each follows those that it reads."""
+    input: TensorInfo
+    info: EngineInfo
+
+    def run(self, batch: Array) -> Taps:
+        """Returns the outputs of all layers for a raw input tensor.
+
+        Args:
+            batch: (N, ...) in the input's dtype and layout; any N.
         """
         ...

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,6 +29,7 @@ from edgecifar.recipe import (
     Recipe,
     TrainingSpec,
 )
+from edgecifar.runtimes import web
 
 # No deadline: a busy machine is no failure. The same examples each time: a failure repeats.
 hypothesis.settings.register_profile("edgecifar", deadline=None, derandomize=True)
@@ -79,6 +81,19 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keeps predictions of the command line in a folder of this session: earlier ones would hide a change."""
+    kept, cache = web.built_folder().parent, tmp_path_factory.mktemp("cache")
+    if kept.is_dir():
+        # The pages of the browser engines hide nothing: each lies under the hash of its sources.
+        (cache / "edgecifar").mkdir()
+        (cache / "edgecifar" / "web").symlink_to(kept)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(cache))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,9 @@ import logging
 import os
 import subprocess
 import sys
+import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -32,3 +34,18 @@ def test_afterwards_everything_prints_again(capfd):
     captured = capfd.readouterr()
     assert "from Python" in captured.out
     assert "from C" in captured.err
+
+
+def test_threads_that_divert_at_one_time_leave_the_descriptors_as_they_were() -> None:
+    before = os.fstat(1).st_ino, os.fstat(2).st_ino
+
+    def divert(number: int) -> str:
+        with diverted() as chatter:
+            os.write(1, f"thread {number}\n".encode())
+            time.sleep(0.005)
+        return chatter.text
+
+    with ThreadPoolExecutor(8) as pool:
+        told = list(pool.map(divert, range(24)))
+    assert told == [f"thread {number}" for number in range(24)]
+    assert (os.fstat(1).st_ino, os.fstat(2).st_ino) == before

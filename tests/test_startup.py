@@ -6,6 +6,7 @@ import sys
 HEAVY = {
     "PIL",
     "ai_edge_litert",
+    "altair",
     "jinja2",
     "keras",
     "matplotlib",
@@ -13,6 +14,8 @@ HEAVY = {
     "onnx",
     "onnxruntime",
     "scipy",
+    "sklearn",
+    "statsmodels",
     "tensorflow",
     "tensorflow_model_optimization",
     "tf2onnx",

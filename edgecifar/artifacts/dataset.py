@@ -28,6 +28,8 @@ class Dataset:
     """"cifar10", "sample", or the folder's path."""
     split: str
     """"train", "validation" or "test"."""
+    places: NDArray[np.int64] | None = None
+    """(N,): where the images lie in their split; None: this is all of it, in order."""
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.images.shape[3] != 3 or self.images.dtype != np.uint8:
@@ -54,10 +56,19 @@ class Dataset:
         digest.update(np.ascontiguousarray(self.labels).data)
         return digest.hexdigest()
 
+    @property
+    def split_places(self) -> NDArray[np.int64]:
+        """Where the images lie in their split, (N,)."""
+        return np.arange(len(self)) if self.places is None else self.places
+
     def select(self, indices: NDArray[np.int64] | slice, split: str | None = None) -> "Dataset":
-        """Returns the images at `indices`, as another split if one is named."""
+        """Returns the images at `indices`, as another split, all of it, if one is named."""
         return replace(
-            self, images=self.images[indices], labels=self.labels[indices], split=split or self.split
+            self,
+            images=self.images[indices],
+            labels=self.labels[indices],
+            split=split or self.split,
+            places=None if split else self.split_places[indices],
         )
 
 

@@ -1,28 +1,32 @@
 """ParityReport: what changed from a reference to each candidate in each runtime, and whether it passes."""
 
-from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
+from edgecifar.artifacts.evidence import Evidence
+from edgecifar.artifacts.gate import GateCheck, GateKind, Policy, Verdict, gravest
+from edgecifar.artifacts.layers import LayersReport
 from edgecifar.artifacts.record import Record
 from edgecifar.artifacts.run import Accuracy
 from edgecifar.protocol import EngineInfo
 
+SCHEMA_VERSION: Final = 2
+"""Of reports that are written; 1, which has no evidence and one gate alone, is read too."""
 
-class Verdict(StrEnum):
-    """Whether a candidate may ship."""
-
-    PASS = "pass"
-    FAIL = "fail"
-    NONE = "no gate"
+Base64 = Annotated[str, Field(pattern="^[A-Za-z0-9+/]*={0,2}$")]
 
 
-class Gate(Record):
-    """What a candidate must hold."""
+class Steps(Record):
+    """How far one candidate's quantized outputs are from another's, over the images that both saw."""
 
-    max_drop_pp: Annotated[float, Field(ge=0, le=100)] | None = None
-    """Largest accepted loss of top-1 accuracy, in percentage points, point estimate; None: no gate."""
+    subject: str
+    """The other, "model.int8.tflite in litert-reference"."""
+    max_steps: int
+    """Largest difference, in output steps; 0: bit for bit the same."""
+    exact_images: int
+    """Images of whose outputs none differs."""
+    images: int
 
 
 class Comparison(Record):
@@ -58,11 +62,31 @@ class Comparison(Record):
     no such file, or this is it."""
     max_twin_steps: int | None
     """Largest difference in output steps to the twin, over the images that both saw."""
-    images_per_s: float
-    """Around the engine's own call alone, in batches, with `engine.threads` threads."""
+    reference_kernels: Steps | None = None
+    """As `twin`, in LiteRT's reference kernels instead of its default ones."""
+    images_per_s: float | None
+    """Around the engine's own call alone, in batches, with `engine.threads` threads; None: not measured."""
     verdict: Verdict
-    broken_gates: tuple[str, ...]
-    """One sentence each."""
+    """The worst of `checks`."""
+    checks: tuple[GateCheck, ...]
+    """One for each gate that it had to hold."""
+    evidence: Evidence | None = None
+    """None in reports of version 1."""
+
+    @property
+    def subject(self) -> str:
+        """How sentences call it: "model.int8.onnx in ort-cpu"."""
+        return f"{self.artifact} in {self.engine.runtime}"
+
+    @property
+    def broken_gates(self) -> tuple[str, ...]:
+        """One sentence for each gate that it does not hold."""
+        return tuple(check.sentence for check in self.checks if check.verdict is Verdict.FAIL)
+
+    @property
+    def undecided_gates(self) -> tuple[str, ...]:
+        """One sentence for each gate that the measurement does not prove to hold."""
+        return tuple(check.sentence for check in self.checks if check.verdict is Verdict.UNDECIDED)
 
     @property
     def drop_pp(self) -> float:
@@ -78,17 +102,25 @@ class Comparison(Record):
 class ParityReport(Record):
     """The outcome of a `verify`."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = SCHEMA_VERSION
     title: str
     reference: str
     reference_sha256: str
     reference_engine: EngineInfo
     reference_accuracy: Accuracy
+    reference_images_per_s: float | None = None
+    """As a comparison's."""
+    class_names: tuple[str, ...] = ()
+    """Empty in reports of version 1."""
     data_source: str
     data_split: str
     data_fingerprint: str
-    gate: Gate
+    policy: Policy
     comparisons: tuple[Comparison, ...]
+    images: dict[int, Base64] = Field(default_factory=dict)
+    """PNG files of the images that the worst flips name, by place in the data's split."""
+    layers: tuple[LayersReport, ...] = ()
+    """Of each compressed file whose layers were looked into."""
     skipped: tuple[str, ...]
     """What did not run, and why, one sentence each."""
     notes: tuple[str, ...] = ()
@@ -100,7 +132,55 @@ class ParityReport(Record):
     """ISO 8601, UTC."""
     command: str
 
+    @field_validator("schema_version", mode="before")
+    @classmethod
+    def _is_not_newer(cls, version: object) -> object:
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            raise ValueError(
+                f"{version} is newer than {SCHEMA_VERSION}, the newest that this edgecifar reads: update it"
+            )
+        return version
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_version_1(cls, content: Any) -> Any:
+        if not isinstance(content, dict) or content.get("schema_version") != 1:
+            return content
+        gate = content.get("gate")
+        return {
+            **{key: value for key, value in content.items() if key != "gate"},
+            "schema_version": SCHEMA_VERSION,
+            "policy": {"gate": gate},
+            "comparisons": [_upgraded(comparison, gate) for comparison in content.get("comparisons", ())],
+        }
+
+    @property
+    def verdict(self) -> Verdict:
+        """On all comparisons: the gravest of theirs."""
+        return gravest(comparison.verdict for comparison in self.comparisons)
+
     @property
     def passed(self) -> bool:
-        """Whether no gate is broken."""
-        return all(comparison.verdict is not Verdict.FAIL for comparison in self.comparisons)
+        """Whether every gate is held, and proven to be where that was asked for."""
+        return self.verdict in {Verdict.PASS, Verdict.NONE}
+
+
+def _upgraded(comparison: Any, gate: Any) -> Any:
+    """Returns a comparison of version 1 in the form of version 2: its only gate becomes a check."""
+    if not isinstance(comparison, dict) or "broken_gates" not in comparison or not isinstance(gate, dict):
+        return comparison
+    kept = {key: value for key, value in comparison.items() if key != "broken_gates"}
+    limit = gate.get("max_drop_pp")
+    if limit is None:
+        return kept | {"checks": ()}
+    accuracy = Accuracy.model_validate(comparison["accuracy"])
+    drop_pp = 100 * (comparison["reference_correct"] - accuracy.correct) / accuracy.total
+    held = f"{comparison['artifact']} in {comparison['engine']['runtime']} loses no more than allowed"
+    check = {
+        "kind": GateKind.MAX_DROP.value,
+        "limit": limit,
+        "measured": drop_pp,
+        "verdict": comparison["verdict"],
+        "sentence": (*comparison["broken_gates"], held)[0],
+    }
+    return kept | {"checks": (check,)}

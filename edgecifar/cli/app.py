@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 import edgecifar
-from edgecifar.cli import making, proving
+from edgecifar.cli import benchmarking, checking, comparing, explaining, making, proving
 from edgecifar.cli.terminal import Terminal, terminal
 from edgecifar.errors import EdgecifarError
 
@@ -108,6 +108,10 @@ def options(
 
 making.register(app)
 proving.register(app)
+comparing.register(app)
+explaining.register(app)
+benchmarking.register(app)
+checking.register(app)
 
 
 def main() -> None:

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecifar.choices import Device, Source
+from edgecifar.choices import Device, Numerics, Source, Target
 from edgecifar.cli.terminal import load_pipeline, repeatable, terminal, with_data_dir
-from edgecifar.exporting.options import DEFAULT_OPSET, Format, Io, Precision
+from edgecifar.exporting.options import DEFAULT_OPSET, Activations, Format, Io, Precision, WeightRange
 
 if TYPE_CHECKING:
     # Only types: help shall not wait for NumPy.
     from edgecifar.artifacts import Run
+    from edgecifar.exporting.lone import LoneFile
+    from edgecifar.pipeline import CExport
 
 DEFAULT_RECIPE = "edge"
 
@@ -32,7 +34,9 @@ SetOption = Annotated[
 ]
 DataDirOption = Annotated[
     Path | None,
-    typer.Option(help="Where the images lie: CIFAR-10's archive or folder, or the root of a folder source."),
+    typer.Option(
+        help="Where the images lie: CIFAR-10's archive or folder, a folder source's root, or an .npz file."
+    ),
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Where to train.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is already in --out.")]
@@ -45,6 +49,7 @@ class FormatChoice(StrEnum):
 
     TFLITE = "tflite"
     ONNX = "onnx"
+    C = "c"
     ALL = "all"
 
 
@@ -122,6 +127,10 @@ def compress(
         float | None, typer.Option(min=0, max=0.99, help="Share of weights to set to zero, 0 to 0.99.")
     ] = None,
     qat: Annotated[bool, typer.Option("--qat", help="Train quantization-aware.")] = False,
+    distill: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Share of the loss that the run's own float model teaches, 0 to 1."),
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Of each of the two, instead of the recipe's.")
     ] = None,
@@ -141,7 +150,7 @@ def compress(
     \b
     Examples:
       edgecifar compress --qat                       the newest run, for int8
-      edgecifar compress runs/mine --prune 0.6 --qat
+      edgecifar compress runs/mine --prune 0.6 --qat --distill 0.9
     """
     from edgecifar.artifacts import Run
 
@@ -152,9 +161,10 @@ def compress(
     if prune is not None or qat:
         pruning = pruning.model_copy(update={"sparsity": prune or 0.0})
         quantization = quantization.model_copy(update={"qat": qat})
-    if epochs is not None:
-        pruning = pruning.model_copy(update={"epochs": epochs})
-        quantization = quantization.model_copy(update={"epochs": epochs})
+    of_both: dict[str, float | int | None] = {"epochs": epochs, "distillation": distill}
+    given = {key: value for key, value in of_both.items() if value is not None}
+    pruning = pruning.model_copy(update=given)
+    quantization = quantization.model_copy(update=given)
     wanted = spec.model_copy(update={"pruning": pruning, "quantization": quantization})
     folder = out or pipeline.compressed_folder(opened)
     again = f"edgecifar compress {_quoted(opened.folder)} --resume --out {_quoted(folder)}"
@@ -175,9 +185,16 @@ def compress(
 
 def export(
     run: Annotated[
-        Path | None, typer.Argument(help="Folder of a run.  [default: the newest in runs/]")
+        Path | None,
+        typer.Argument(
+            metavar="[RUN|BUNDLE|MODEL]",
+            help="A run; or a bundle or int8 file, to make one file of.  [default: the newest in runs/]",
+        ),
     ] = None,
-    format_: Annotated[FormatChoice, typer.Option("--format", "-f", help="File format.")] = FormatChoice.ALL,
+    format_: Annotated[
+        FormatChoice | None,
+        typer.Option("--format", "-f", help="File format.  [default: all of a run, onnx of a file]"),
+    ] = None,
     float32: Annotated[bool, typer.Option("--float32", help="As trained.")] = False,
     fp16: Annotated[bool, typer.Option("--fp16", help="Weights in float16: half the size.")] = False,
     dynamic: Annotated[
@@ -187,12 +204,38 @@ def export(
         bool, typer.Option("--int8", help="8-bit weights and activations, integers throughout.")
     ] = False,
     io: Annotated[
-        Io, typer.Option(help="At the boundaries: preprocessed floats, the model's integers, or raw pixels.")
-    ] = Io.FLOAT32,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of the bundle.  [default: exported/RECIPE-MODEL]")
+        Io | None,
+        typer.Option(
+            help="At the boundaries: preprocessed floats, the model's integers, or raw pixels.  "
+            "[default: float32 of a run, as it is of a file]"
+        ),
     ] = None,
-    opset: Annotated[int, typer.Option(help="ONNX operator set.")] = DEFAULT_OPSET,
+    activations: Annotated[
+        Activations, typer.Option(help="Of int8 ONNX files; ONNX Runtime on x86 is fast with uint8 only.")
+    ] = Activations.UINT8,
+    saturation_safe: Annotated[
+        bool,
+        typer.Option(
+            "--saturation-safe/--no-saturation-safe",
+            help="Int8 weights with which no x86 CPU gives other results than the rest.",
+        ),
+    ] = True,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the bundle, or the file.  [default: RECIPE-MODEL or NAME.int8.onnx in exported/]"
+        ),
+    ] = None,
+    numerics: Annotated[
+        Numerics | None, typer.Option(help="The engine whose bits C gives.  [default: xnnpack]")
+    ] = None,
+    target: Annotated[
+        list[Target] | None,
+        typer.Option(
+            help="With all that an app for this platform embeds: model, code, self-check. May be repeated."
+        ),
+    ] = None,
+    opset: Annotated[int | None, typer.Option(help=f"ONNX operator set.  [default: {DEFAULT_OPSET}]")] = None,
     batch: Annotated[
         int | None, typer.Option(min=1, help="Fixed batch of ONNX files.  [default: any]")
     ] = None,
@@ -200,19 +243,25 @@ def export(
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a run as a bundle of model files that apps embed.
+    """Write a run as a bundle of model files that apps embed; or an int8 file as a better one.
 
-    Without a precision, float32 and int8 are written; precisions may be combined.
+    Without a precision, float32 and int8 are written of a run; precisions may be combined. Of an int8 TFLite
+    file or a QDQ ONNX file, whoever made it, one int8 file comes out that ONNX Runtime computes in integers
+    throughout, and alike on every CPU.
 
     \b
     Examples:
       edgecifar export --format onnx --int8
       edgecifar export runs/mine --float32 --fp16 --dynamic --int8 --io uint8 --out exported/mine
+      edgecifar export --io uint8 --target android --target web
+      edgecifar export theirs.tflite --format onnx --int8 --out theirs.onnx
+      edgecifar export exported/mine --format c --out firmware/model
     """
     from edgecifar.artifacts import Run
     from edgecifar.cli.tables import artifacts_table
 
     pipeline = load_pipeline()
+    weights = WeightRange.SAFE if saturation_safe else WeightRange.FULL
     flags = {
         Precision.FLOAT32: float32,
         Precision.FLOAT16: fp16,
@@ -220,15 +269,48 @@ def export(
         Precision.INT8: int8,
     }
     precisions = [precision for precision, wanted in flags.items() if wanted]
+    if format_ is FormatChoice.C:
+        _refuse_for_c(precisions, io, target, opset, batch)
+        source = run if run and pipeline.is_file_source(run) else None
+        made_c = pipeline.export_c(
+            source or (Run.open(run) if run else _say_which(pipeline.newest_run())),
+            numerics=numerics or Numerics.XNNPACK,
+            out=out,
+            data_dir=data_dir,
+            force=force,
+            progress=terminal(),
+        )
+        _tell_c(made_c, as_json)
+        return
+    if numerics:
+        raise typer.BadParameter("--numerics belongs to --format c.")
+    if run and pipeline.is_file_source(run):
+        _check_of_file(format_, precisions, target or [])
+        made = pipeline.export_file(
+            run,
+            kind=Format(format_ or Format.ONNX),
+            io=io,
+            out=out,
+            opset=opset,
+            batch=batch,
+            activations=activations,
+            weights=weights,
+            force=force,
+        )
+        _tell_file(made, as_json)
+        return
     opened = Run.open(run) if run else _say_which(pipeline.newest_run())
     bundle = pipeline.export(
         opened,
-        formats=list(Format) if format_ is FormatChoice.ALL else [Format(format_)],
+        formats=list(Format) if format_ in {None, FormatChoice.ALL} else [Format(format_)],
         precisions=precisions or [Precision.FLOAT32, Precision.INT8],
-        io=io,
+        io=io or Io.FLOAT32,
         out=out,
-        opset=opset,
+        opset=opset or DEFAULT_OPSET,
         batch=batch,
+        activations=activations,
+        weights=weights,
+        targets=target or (),
         data_dir=data_dir,
         force=force,
         progress=terminal(),
@@ -237,7 +319,63 @@ def export(
         terminal().data(bundle.manifest.model_dump_json(indent=2))
         return
     terminal().result(artifacts_table(bundle))
+    if bundle.manifest.targets:
+        folders = ", ".join(str(bundle.folder / target.folder) for target in bundle.manifest.targets)
+        terminal().say(f"For apps, each with a README.md: {folders}.")
     terminal().next_step(with_data_dir(f"edgecifar verify {_quoted(bundle.folder)}", data_dir))
+
+
+def _refuse_for_c(
+    precisions: list[Precision],
+    io: Io | None,
+    target: list[Target] | None,
+    opset: int | None,
+    batch: int | None,
+) -> None:
+    """Refuses options that C does not have."""
+    if set(precisions) - {Precision.INT8}:
+        raise typer.BadParameter("C is made of int8 models: no other precision goes with --format c.")
+    for name, value in {"--io": io, "--target": target, "--opset": opset, "--batch": batch}.items():
+        if value:
+            raise typer.BadParameter(f"{name} does not go with --format c.")
+
+
+def _tell_c(made: "CExport", as_json: bool) -> None:
+    from dataclasses import asdict
+
+    if as_json:
+        terminal().data(json.dumps(asdict(made) | {"folder": str(made.folder)}, indent=2))
+        return
+    terminal().result(f"{made.folder}: {', '.join(made.files)}; the bits of {made.numerics}")
+    terminal().say(
+        f"Arena {made.arena_bytes:,} bytes ({made.bound_bytes:,} are in use at once, "
+        f"{made.unstreamed_bytes:,} layer by layer); constants {made.constant_bytes:,} bytes; "
+        f"{made.multiply_adds:,} multiply-adds."
+    )
+    terminal().next_step(f"edgecifar verify {_quoted(made.folder / 'model.c')} --against REFERENCE")
+
+
+def _check_of_file(format_: FormatChoice | None, precisions: list[Precision], targets: list[Target]) -> None:
+    """Refuses what cannot be made of an int8 file."""
+    if targets:
+        raise typer.BadParameter("Of a bundle or a model file, one file is made: --target needs the run.")
+    if set(precisions) - {Precision.INT8}:
+        raise typer.BadParameter("Of a bundle or a model file, int8 is made: other precisions need the run.")
+    if format_ is FormatChoice.ALL:
+        raise typer.BadParameter("Of a bundle or a model file, one file is made: --format onnx or tflite.")
+
+
+def _tell_file(made: "LoneFile", as_json: bool) -> None:
+    from dataclasses import asdict
+
+    if as_json:
+        terminal().data(json.dumps(asdict(made) | {"path": str(made.path)}, indent=2))
+        return
+    terminal().result(f"{made.path}: {made.size_bytes:,} bytes, {made.io} input and output")
+    if made.inspection:
+        for sentence in (*made.inspection.sentences, *made.inspection.advice):
+            terminal().say(sentence)
+    terminal().next_step(f"edgecifar verify {_quoted(made.path)} --against REFERENCE --mean MEAN --std STD")
 
 
 def recipes(as_json: JsonOption = False) -> None:

@@ -6,23 +6,59 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecifar.choices import Picture, RuntimeName, Source, Split
+from edgecifar.choices import ALL_RUNTIMES, Channels, CpuLevel, Layout, Picture, RuntimeName, Source, Split
+from edgecifar.cli.gating import (
+    DropBoundOption,
+    MaxClassDropOption,
+    MaxDropOption,
+    MaxLatencyOption,
+    MaxSizeOption,
+    MinAgreementOption,
+    PolicyOption,
+    policy_of,
+)
 from edgecifar.cli.making import DEFAULT_RECIPE, DataDirOption, JsonOption, RecipeOption, SetOption
 from edgecifar.cli.terminal import load_pipeline, repeatable, terminal
 
 if TYPE_CHECKING:
     # Only types: help shall not wait for NumPy.
-    from edgecifar.artifacts import Gate, Preprocessing
+    from edgecifar.verification.inputs import InputSpec
 
 GATE_FAILED = 1
 
 DataOption = Annotated[
     Source | None, typer.Option(help="Where the images come from.  [default: as the run's or recipe's]")
 ]
-MeanOption = Annotated[
-    float | None, typer.Option(help="For lone model files, which see (pixel - mean) / std.")
+ScaleOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NUMBER",
+        help="For model files outside a bundle or run, which see (pixel × scale - mean) / std: what pixels "
+        "of 0-255 are multiplied by, as 1/255; 1 leaves them.  [default: 1 with --mean and --std]",
+    ),
 ]
-StdOption = Annotated[float | None, typer.Option(help="As --mean.")]
+MeanOption = Annotated[
+    str | None,
+    typer.Option(metavar="NUMBER[,NUMBER,NUMBER]", help="As --scale: subtracted; one, or one a channel."),
+]
+StdOption = Annotated[
+    str | None, typer.Option(metavar="NUMBER[,NUMBER,NUMBER]", help="As --scale: divided by.")
+]
+LayoutOption = Annotated[
+    Layout | None,
+    typer.Option(help="As --scale: the input's order.  [default: as its shape tells, where it does]"),
+]
+ChannelsOption = Annotated[
+    Channels | None, typer.Option(help="As --scale: order of colours.  [default: rgb]")
+]
+ResizeOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="SIZE",
+        help="As --scale: stretch images to SIZE×SIZE, bilinear.  [default: they must have the model's size]",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -31,11 +67,21 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
+def runtime_or_all(name: str) -> str:
+    """Returns the name of a runtime, or the word for all of them."""
+    known = (*RuntimeName, ALL_RUNTIMES)
+    if name not in known:
+        raise typer.BadParameter(f"{name} is none of: {', '.join(known)}.")
+    return name
+
+
 def verify(
     models: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[BUNDLE|MODEL]...", help="Bundles, runs or model files.  [default: the newest bundle]"
+            metavar="[BUNDLE|MODEL]...",
+            help="Bundles, runs, model files (.tflite, .onnx, .keras, .h5) or SavedModel folders.  "
+            "[default: the newest bundle]",
         ),
     ] = None,
     against: Annotated[
@@ -45,19 +91,66 @@ def verify(
     split: Annotated[Split, typer.Option(help="Which images.")] = Split.TEST,
     data: DataOption = None,
     data_dir: DataDirOption = None,
-    max_drop: Annotated[
-        str | None,
-        typer.Option(help="Gate: the most top-1 accuracy that may be lost, as 0.5pp.", metavar="PP"),
-    ] = None,
+    policy: PolicyOption = None,
+    max_drop: MaxDropOption = None,
+    drop_bound: DropBoundOption = None,
+    max_class_drop: MaxClassDropOption = None,
+    min_agreement: MinAgreementOption = None,
+    max_size: MaxSizeOption = None,
+    max_latency: MaxLatencyOption = None,
     runtime: Annotated[
-        list[RuntimeName] | None, typer.Option(help="An engine; may be repeated.  [default: the usual ones]")
+        list[str] | None,
+        typer.Option(
+            parser=runtime_or_all,
+            metavar=f"[{'|'.join((*RuntimeName, ALL_RUNTIMES))}]",
+            help="An engine; may be repeated; all: each that is on this machine.  [default: the usual ones]",
+        ),
+    ] = None,
+    cpu_level: Annotated[
+        list[CpuLevel] | None,
+        typer.Option(
+            help="Run ONNX Runtime on this x86 CPU too, in an emulator, on --subset images; may be repeated."
+        ),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Most images, balanced over the classes.")] = None,
     subset: Annotated[
-        int, typer.Option(min=1, help="Most images for reference kernels, which are slow.")
+        int,
+        typer.Option(min=1, help="Most images for slow engines: reference kernels, TFLM, browsers."),
     ] = 200,
+    scale: ScaleOption = None,
     mean: MeanOption = None,
     std: StdOption = None,
+    layout: LayoutOption = None,
+    channels: ChannelsOption = None,
+    resize: ResizeOption = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Most models that run at one time; 1 for figures of images/s that nothing else disturbs.  "
+            "[default: one for each core; 1 with --max-latency]",
+        ),
+    ] = None,
+    no_cache: Annotated[
+        bool,
+        typer.Option(
+            "--no-cache",
+            help="Run all engines again, though their outputs for these models and images are kept.",
+        ),
+    ] = False,
+    layers: Annotated[
+        bool,
+        typer.Option(
+            "--layers",
+            help="Look into each compressed TFLite and ONNX file: what every layer loses, and what to do.",
+        ),
+    ] = False,
+    what_if: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="K", help="With --layers: what keeping the K worst layers in float would win."
+        ),
+    ] = 0,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the report.  [default: BUNDLE/report, or report]")
     ] = None,
@@ -65,17 +158,38 @@ def verify(
 ) -> None:
     """Run each model in each engine that reads it, and say what it lost against the reference.
 
-    Exits with 1 if a gate is broken.
+    Exits with 1 if a gate is broken, or asks for a proof that the images are too few to give.
 
     \b
     Examples:
       edgecifar verify                                     the newest bundle, against its own float model
       edgecifar verify exported/mine --max-drop 0.5pp
+      edgecifar verify exported/mine --layers --what-if 3  why it lost what it lost
       edgecifar verify exported/mine/model.int8.onnx --against runs/mine --runtime ort-cpu
+      edgecifar verify theirs-int8.tflite --against theirs.h5 --data npz --data-dir test.npz --scale 1
     """
-    gate, preprocessing = _gate(max_drop), _preprocessing(mean, std)
+    gate = policy_of(
+        policy,
+        max_drop=max_drop,
+        drop_bound=drop_bound,
+        max_class_drop=max_class_drop,
+        min_agreement=min_agreement,
+        max_size=max_size,
+        max_latency=max_latency,
+    )
+    preprocessing = input_spec(scale, mean, std, layout, channels, resize)
+    if what_if and not layers:
+        raise typer.BadParameter("--what-if needs --layers.")
     pipeline = load_pipeline()
-    from edgecifar.reporting import ReportView, verdict_sentence, write_report
+    from edgecifar.reporting import (
+        ReportView,
+        broken_gates,
+        undecided_gates,
+        verdict_sentence,
+        write_report,
+    )
+    from edgecifar.reporting.explaining import LayersView
+    from edgecifar.verification.caching import default_folder
 
     if not models:
         newest = pipeline.newest_bundle()
@@ -87,53 +201,93 @@ def verify(
         split=split,
         gate=gate,
         runtimes=runtime or (),
+        cpu_levels=cpu_level or (),
         source=data,
         data_dir=data_dir,
         limit=limit,
         subset=subset,
         preprocessing=preprocessing,
+        cache_dir=None if no_cache else default_folder(),
+        jobs=jobs,
         command=repeatable(),
         progress=terminal(),
     )
+    if layers:
+        looked_into = pipeline.explain_layers(
+            models,
+            against=against,
+            split=split,
+            source=data,
+            data_dir=data_dir,
+            limit=limit,
+            what_if=what_if,
+            runtimes=runtime or (),
+            preprocessing=preprocessing,
+            progress=terminal(),
+        )
+        report = report.model_copy(update={"layers": looked_into})
     folder = out or (models[0] / "report" if (models[0] / "manifest.json").is_file() else Path("report"))
     # Shown first: where the files cannot be written, the minutes were not in vain.
     if as_json:
         terminal().data(report.model_dump_json(indent=2))
     else:
         terminal().result(ReportView(report))
+        for one in report.layers:
+            terminal().result(LayersView(one))
     written = write_report(report, folder)
     if not as_json:
-        terminal().result(f"Report: {written[1]}")
+        terminal().result(f"Report: {written[0]}")
     if not report.passed:
-        terminal().error(verdict_sentence(report))
+        unheld = (*broken_gates(report), *undecided_gates(report))
+        terminal().error(verdict_sentence(report), "\n       ".join(unheld))
         raise typer.Exit(GATE_FAILED)
 
 
-def _gate(max_drop: str | None) -> "Gate":
-    from edgecifar.artifacts import Gate
-
-    if max_drop is None:
-        return Gate()
-    text = max_drop.removesuffix("pp").strip()
-    try:
-        points = float(text)
-    except ValueError:
-        points = -1.0
-    if not 0 <= points <= 100:
-        raise typer.BadParameter(f"{max_drop} is not a number of percentage points, 0 to 100, as in 0.5pp.")
-    return Gate(max_drop_pp=points)
-
-
-def _preprocessing(mean: float | None, std: float | None) -> "Preprocessing | None":
-    from edgecifar.artifacts import Preprocessing
+def input_spec(
+    scale: str | None,
+    mean: str | None,
+    std: str | None,
+    layout: Layout | None,
+    channels: Channels | None,
+    resize: int | None,
+) -> "InputSpec | None":
+    """Returns what the options say of lone model files' input; None where they say nothing."""
+    from edgecifar.errors import VerificationError
+    from edgecifar.verification.inputs import InputSpec
 
     if (mean is None) != (std is None):
         raise typer.BadParameter("--mean and --std go together.")
-    if mean is None or std is None:
+    if scale is None and mean is None:
+        if layout or channels or resize:
+            raise typer.BadParameter(
+                "--layout, --channels and --resize need --scale, or --mean and --std; "
+                "--scale 1 leaves the pixels as they are."
+            )
         return None
-    if not (0 <= mean <= 255 and 0 < std <= 255):
-        raise typer.BadParameter("--mean lies in 0 to 255, and --std above 0 up to 255: both are in pixels.")
-    return Preprocessing(mean=mean, std=std, height=32, width=32)
+    [factor] = _numbers("--scale", scale or "1", counts={1})
+    means = _numbers("--mean", mean or "0", counts={1, 3})
+    stds = _numbers("--std", std or "1", counts={1, 3})
+    try:
+        return InputSpec(factor, means, stds, channels or Channels.RGB, layout, resize)
+    except VerificationError as error:
+        raise typer.BadParameter(str(error).replace("\n", " ")) from error
+
+
+def _numbers(option: str, text: str, counts: set[int]) -> tuple[float, ...]:
+    """Returns the numbers of "0.5", "1/255" or "0.49,0.48,0.45"."""
+    try:
+        numbers = tuple(_number(word) for word in text.split(","))
+    except (ValueError, ZeroDivisionError):
+        numbers = ()
+    if len(numbers) not in counts:
+        three = ", or three with commas between them" if 3 in counts else ""
+        raise typer.BadParameter(f"{option} is one number, as 0.5 or 1/255{three}; not {text}.")
+    return numbers
+
+
+def _number(word: str) -> float:
+    over, slash, under = word.partition("/")
+    return float(over) / float(under) if slash else float(over)
 
 
 def predict(
@@ -143,8 +297,12 @@ def predict(
     runtime: Annotated[RuntimeName | None, typer.Option(help="An engine.  [default: the usual one]")] = None,
     data: DataOption = None,
     data_dir: DataDirOption = None,
+    scale: ScaleOption = None,
     mean: MeanOption = None,
     std: StdOption = None,
+    layout: LayoutOption = None,
+    channels: ChannelsOption = None,
+    resize: ResizeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Name the classes that a model sees in images.
@@ -153,12 +311,13 @@ def predict(
     Examples:
       edgecifar predict exported/mine/model.int8.tflite photo.jpg
       edgecifar predict runs/mine --first 16
+      edgecifar predict theirs.onnx photo.jpg --scale 1/255 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
     """
     from dataclasses import asdict
 
     from edgecifar.cli.tables import predictions_table
 
-    preprocessing = _preprocessing(mean, std)
+    preprocessing = input_spec(scale, mean, std, layout, channels, resize)
     predictions = load_pipeline().predict(
         model,
         images or (),
@@ -212,14 +371,54 @@ def show(
     terminal().result(f"Drawn: {path}")
 
 
-def doctor(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
-    """Say what this machine has: engines, GPUs, CPU, data; what is missing, and how to get it."""
+def doctor(
+    model: Annotated[
+        Path | None,
+        typer.Argument(metavar="[MODEL.onnx|BUNDLE]", help="Look at a quantized ONNX file instead."),
+    ] = None,
+    scale: ScaleOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    layout: LayoutOption = None,
+    channels: ChannelsOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what this machine has: engines, GPUs, CPU, data; what is missing, and how to get it.
+
+    Of an ONNX file, say which layers ONNX Runtime computes in integers, and whether it gives the same results
+    on every x86 CPU.
+
+    \b
+    Examples:
+      edgecifar doctor
+      edgecifar doctor theirs.onnx
+      edgecifar doctor theirs.onnx --scale 1/255      also counts what saturates on 16 images
+    """
     from dataclasses import asdict
 
-    from edgecifar.cli.tables import checks_table
+    from edgecifar.cli.tables import checks_table, inspection_table
 
-    checks = load_pipeline().examine(data_dir)
+    spec = input_spec(scale, mean, std, layout, channels, None)
+    if model is None:
+        if spec is not None:
+            raise typer.BadParameter("The options on preprocessing belong to a model file.")
+        checks = load_pipeline().examine(data_dir)
+        if as_json:
+            terminal().data(json.dumps([asdict(check) for check in checks], indent=2))
+        else:
+            terminal().result(checks_table(checks))
+        return
+    found = load_pipeline().inspect_models(model, spec)
     if as_json:
-        terminal().data(json.dumps([asdict(check) for check in checks], indent=2))
-    else:
-        terminal().result(checks_table(checks))
+        texts = {
+            str(path): asdict(one) | {"findings": one.sentences, "advice": one.advice}
+            for path, one in found.items()
+        }
+        terminal().data(json.dumps(texts, indent=2))
+        return
+    for path, one in found.items():
+        if one.is_quantized:
+            terminal().result(inspection_table(path.name, one))
+        for sentence in (*one.sentences, *one.advice):
+            terminal().result(f"{path.name}: {sentence}" if len(found) > 1 else sentence)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from edgecifar.pipeline import Prediction
     from edgecifar.pipeline.doctor import Check
     from edgecifar.recipe import Recipe
+    from edgecifar.runtimes.onnx_inspection import Inspection
+    from edgecifar.runtimes.vela import NpuEstimate
 
 
 def _table(title: str, *columns: str, numbers: Sequence[str] = ()) -> Table:
@@ -99,6 +101,55 @@ def predictions_table(predictions: Sequence[Prediction]) -> Table:
         guesses += [""] * (3 - len(guesses))
         table.add_row(prediction.image, *([prediction.label or ""] if labelled else []), *guesses)
     return table
+
+
+def inspection_table(name: str, inspection: Inspection) -> Table:
+    """Returns the layers of an ONNX file as ONNX Runtime runs them."""
+    table = _table(
+        f"{name} in ONNX Runtime: {inspection.integer_layers} of {len(inspection.layers)} layers in integers",
+        "layer", "operator", "computes in", "pairs", "can saturate", "did",
+        numbers=("pairs", "can saturate", "did"),
+    )  # fmt: skip
+    for layer in inspection.layers:
+        did = "–" if layer.saturated is None else count(layer.saturated)
+        table.add_row(
+            Text(layer.name),
+            layer.operator,
+            layer.arithmetic.value,
+            count(layer.pairs),
+            count(layer.unsafe_pairs),
+            did,
+        )
+    return table
+
+
+def estimates_table(estimates: Sequence[NpuEstimate]) -> Table:
+    """Returns what an NPU's compiler estimates, one column an NPU."""
+    table = _table("Estimates by Vela, not measurements", "what", *(one.npu for one in estimates))
+    rows: list[tuple[str, Callable[[NpuEstimate], str]]] = [
+        ("operators on the NPU, as Vela rewrites them", lambda one: count(one.npu_operators)),
+        ("operators left to the CPU", lambda one: _some(one.cpu_operators)),
+        ("SRAM, bytes", lambda one: count(one.sram_bytes)),
+        ("flash, bytes", lambda one: count(one.flash_bytes)),
+        ("DRAM, bytes", lambda one: count(one.dram_bytes)),
+        ("multiply-adds on the NPU", lambda one: count(one.multiply_adds)),
+        ("cycles, estimated", lambda one: count(one.cycles)),
+        ("ms an image, estimated", lambda one: f"{1000 * one.inference_s:.3g}"),
+        ("clock, MHz", lambda one: count(one.clock_hz / 1e6)),
+        ("system", lambda one: one.system),
+        ("memory mode", lambda one: one.memory_mode),
+        ("Vela", lambda one: one.vela),
+    ]
+    for name, write in rows:
+        table.add_row(name, *(Text(write(one)) for one in estimates))
+    return table
+
+
+def _some(names: Sequence[str], shown: int = 3) -> str:
+    """Returns "none", or how many names there are and the first of them."""
+    if not names:
+        return "none"
+    return f"{count(len(names))}: {', '.join(names[:shown])}{', …' if len(names) > shown else ''}"
 
 
 def checks_table(checks: Sequence[Check]) -> Table:

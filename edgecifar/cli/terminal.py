@@ -3,6 +3,7 @@
 import logging
 import shlex
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -11,7 +12,7 @@ from types import ModuleType
 from typing import ClassVar, Self
 
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
 from edgecifar.chatter import diverted
@@ -32,6 +33,10 @@ class Terminal:
         """What to do after Ctrl-C, where there is something to go on with."""
         self._err = Console(stderr=True, highlight=False, soft_wrap=True)
         self._out = Console(highlight=False)
+        self._lock = threading.RLock()
+        self._bars: Progress | None = None
+        self._tasks = 0
+        """How many bars are shown."""
 
     @classmethod
     def start(cls, *, quiet: bool, debug: bool) -> Self:
@@ -88,8 +93,33 @@ class Terminal:
                 # Where there is little room, the last figures are cut off, not the time.
                 TextColumn("{task.fields[figures]}", table_column=Column(ratio=1, no_wrap=True)),
             )
-            with Progress(*columns, console=self._err, transient=True, expand=True) as bars:
-                yield _Bar(bars, bars.add_task(name, total=total or None, figures=""), unit)
+            bars = self._show_bars(columns)
+            bar = bars.add_task(name, total=total or None, figures="")
+            try:
+                yield _Bar(bars, bar, unit)
+            finally:
+                self._take_away(bar)
+
+    def _show_bars(self, columns: tuple[ProgressColumn, ...]) -> Progress:
+        """Returns the bars on the terminal, which all tasks that run at one time share."""
+        with self._lock:
+            if self._bars is None:
+                self._bars = Progress(*columns, console=self._err, transient=True, expand=True)
+                self._bars.start()
+            self._tasks += 1
+            return self._bars
+
+    def _take_away(self, bar: TaskID) -> None:
+        with self._lock:
+            self._tasks -= 1
+            if self._bars is None:
+                return
+            if self._tasks:
+                self._bars.remove_task(bar)
+            else:
+                # Draws the last state, and takes all away.
+                self._bars.stop()
+                self._bars = None
 
 
 def load_pipeline() -> ModuleType:
@@ -186,7 +216,9 @@ class _Lines:
             return
         self._told = now
         share = f"{self._done / self._total:4.0%}" if self._total else f"{self._done:,} {self._unit}"
-        self._to.say(f"{self._name} {share}  {figures_text(self._figures, rate, self._unit)}")
+        left = (self._total - self._done) / rate if rate and self._total else 0
+        eta = f", {left:,.0f} s left" if left >= 1 else ""
+        self._to.say(f"{self._name} {share}  {figures_text(self._figures, rate, self._unit)}{eta}")
 
 
 class _Nothing:

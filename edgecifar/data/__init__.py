@@ -13,6 +13,7 @@ from edgecifar.data.cifar10 import (
     read_cifar10,
 )
 from edgecifar.data.folder import read_folder, read_image
+from edgecifar.data.npz import read_npz, unnamed_classes
 from edgecifar.data.preprocessing import fit_preprocessing
 from edgecifar.data.sample import read_sample
 from edgecifar.data.splitting import Half, stratified_split
@@ -30,6 +31,7 @@ __all__ = [
     "load_training_data",
     "read_image",
     "stratified_split",
+    "unnamed_classes",
 ]
 
 
@@ -47,7 +49,8 @@ def load_dataset(
         spec: Source, share of validation images, image size.
         split: Train is what is left of the training images without validation.
         seed: Chooses the validation images.
-        data_dir: Where CIFAR-10 lies, or the root of a folder source; `sample` has no use for it.
+        data_dir: Where CIFAR-10 lies, the root of a folder source, or the file of an npz source; `sample` has
+            no use for it.
         progress: Gets one sentence on which images are used and from where, and a task while downloading.
 
     Raises:
@@ -77,6 +80,10 @@ def _read(spec: DataSpec, half: Half, data_dir: Path | None, progress: Progress)
         if data_dir is None:
             raise DataError("The folder source needs to know which folder.", "Pass --data-dir FOLDER.")
         return read_folder(data_dir, spec.image_size, half, progress), f"Images from {data_dir}"
+    if spec.source is Source.NPZ:
+        if data_dir is None:
+            raise DataError("The npz source needs to know which file.", "Pass --data-dir FILE.npz.")
+        return read_npz(data_dir, half), f"Images from {data_dir}"
     if spec.image_size != IMAGE_SIZE:
         raise DataError(
             f"CIFAR-10's images have {IMAGE_SIZE} pixels a side, but image_size is {spec.image_size}.",

@@ -12,7 +12,7 @@ from edgecifar.errors import DataError
 from edgecifar.host import TOOLS, cpu_flags, cpu_name, tool_versions
 from edgecifar.learning.devices import list_gpus, place
 from edgecifar.recipe import Precision
-from edgecifar.runtimes import RUNTIME_NAMES, get_runtime
+from edgecifar.runtimes import RUNTIME_NAMES, get_runtime, vela
 
 
 class State(StrEnum):
@@ -88,6 +88,12 @@ def _runtimes() -> list[Check]:
             if reason is None
             else Check(f"runtime {name}", State.MISSING, reason)
         )
+    reason = vela.missing()
+    checks.append(
+        Check("Vela, for estimate", State.FOUND, "compiles int8 .tflite for Arm Ethos-U")
+        if reason is None
+        else Check("Vela, for estimate", State.MISSING, reason)
+    )
     return checks
 
 

@@ -18,12 +18,19 @@ from edgecifar.host import core_count
 from edgecifar.models import LayerCost, build_model, layer_costs
 from edgecifar.pipeline.subjects import Subject, check_classes, open_model, source_of
 from edgecifar.progress import SILENT, Progress
+from edgecifar.protocol import LoadedModel
 from edgecifar.recipe import DataSpec, Recipe
 from edgecifar.reporting.grids import PLAIN, RIGHT, WRONG, draw_grid
 from edgecifar.runtimes import get_runtime
+from edgecifar.verification.inputs import InputSpec, image_size
+from edgecifar.verification.metrics import require_finite
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+CHUNK = 250
+"""Images that are in memory as a model's input at one time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +66,7 @@ def predict(
     runtime: str | None = None,
     source: Source | None = None,
     data_dir: Path | None = None,
-    preprocessing: Preprocessing | None = None,
+    preprocessing: Preprocessing | InputSpec | None = None,
     progress: Progress = SILENT,
 ) -> list[Prediction]:
     """Returns what a model says of image files, or of the first test images.
@@ -71,7 +78,8 @@ def predict(
         runtime: Name of the engine; None: the usual one.
         source: Where the test images come from; None: where the model's did, or CIFAR-10.
         data_dir: Where the test images lie, as for `train`.
-        preprocessing: What a model file sees that lies in no bundle or run.
+        preprocessing: What a model file sees that lies in no bundle or run; its images are stretched to
+            the size of its input.
         progress: Told what was chosen.
 
     Raises:
@@ -82,6 +90,7 @@ def predict(
             "Name image files, or ask for the first test images with --first N; not both."
         )
     subject = open_model(model, preprocessing)
+    loaded = _load(subject, runtime, progress)
     if first is not None:
         data = _test_images(model, source, data_dir, progress).select(slice(0, first))
         check_classes(subject, data)
@@ -90,10 +99,11 @@ def predict(
         labels: list[str | None] = [data.class_names[label] for label in data.labels]
         known: tuple[str, ...] | None = data.class_names
     else:
-        pixels = np.stack([read_image(path, subject.preprocessing.height) for path in images])
+        side = _image_side(subject, loaded)
+        pixels = np.stack([read_image(path, side) for path in images])
         names, labels = [str(path) for path in images], [None] * len(images)
         known = subject.class_names
-    probabilities = _run(subject, pixels, runtime, progress)
+    probabilities = _run(subject, loaded, pixels)
     class_names = known or tuple(f"class {index}" for index in range(probabilities.shape[1]))
     if len(class_names) != probabilities.shape[1]:
         raise VerificationError(
@@ -173,7 +183,7 @@ def _predicted(
     check_classes(subject, data)
     if picture is Picture.PREDICTIONS:
         data = data.select(slice(0, 16))
-    probabilities = _run(subject, data.images, None, progress)
+    probabilities = _run(subject, _load(subject, None, progress), data.images)
     guesses = probabilities.argmax(axis=1)
     title = f"{model.name}: the first test images"
     if picture is Picture.MISTAKES:
@@ -203,18 +213,38 @@ def _test_images(model: Path, source: Source | None, data_dir: Path | None, prog
     return load_dataset(spec, Split.TEST, data_dir=data_dir, progress=progress)
 
 
-def _run(
-    subject: Subject, images: NDArray[np.uint8], runtime: str | None, progress: Progress
-) -> NDArray[np.float32]:
-    """Returns class probabilities, float32 (N, classes)."""
-    name = runtime or subject.runtimes[0]
-    loaded = get_runtime(name).load(subject.path, core_count())
+def _load(subject: Subject, runtime: str | None, progress: Progress) -> LoadedModel:
+    loaded = get_runtime(runtime or subject.runtimes[0]).load(subject.path, core_count())
     progress.say(f"{subject.path} in {loaded.info.engine} {loaded.info.version} ({loaded.info.device}).")
-    feeding = subject.feeding
-    chunks = [
-        feeding.decode(
-            loaded.predict(feeding.encode(images[start : start + 250], loaded.input)), loaded.output
+    progress.say(f"It sees {subject.feeding.describe(loaded.input)}.")
+    return loaded
+
+
+def _image_side(subject: Subject, loaded: LoadedModel) -> int:
+    """Returns the height and width that image files are stretched to: those of the model's input."""
+    if isinstance(subject.preprocessing, Preprocessing):
+        return subject.preprocessing.height
+    if subject.preprocessing.resize:
+        return subject.preprocessing.resize
+    layout = subject.feeding.layout(str(subject.path), loaded.input)
+    height, width = image_size(loaded.input, layout)
+    if height is None or height != width:
+        raise VerificationError(
+            f"{subject.path} does not take square images of one size.",
+            "Say with --resize which size images get.",
         )
-        for start in range(0, len(images), 250)
-    ]
-    return np.concatenate(chunks)
+    return height
+
+
+def _run(subject: Subject, loaded: LoadedModel, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Returns class probabilities, float32 (N, classes)."""
+    feeding = subject.feeding
+    feeding.check_images(str(subject.path), loaded.input, images, "the images")
+    chunks = []
+    for start in range(0, len(images), CHUNK):
+        raw = loaded.predict(feeding.encode(images[start : start + CHUNK], loaded.input))
+        if raw.ndim != 2:
+            raise VerificationError(f"{subject.path} gives an output of shape {raw.shape}, not (N, classes).")
+        require_finite(raw, str(subject.path), np.arange(start, start + len(raw)))
+        chunks.append(raw)
+    return feeding.decode(np.concatenate(chunks), loaded.output)

@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgecifar.artifacts import Bundle, Dataset, Run, Started
-from edgecifar.choices import Device
+from edgecifar.choices import Device, Target
 from edgecifar.compression.quantization import load_quantization_aware
+from edgecifar.compression.safe_weights import widen_ranges
 from edgecifar.compression.stage import compress as compress_run
 from edgecifar.data import fit_preprocessing, load_training_data
 from edgecifar.errors import ModelError, RecipeError, TrainingError
 from edgecifar.exporting.bundle import export_bundle
-from edgecifar.exporting.options import DEFAULT_OPSET, Format, Io, Precision
+from edgecifar.exporting.options import DEFAULT_OPSET, Activations, Format, Io, Precision, WeightRange
 from edgecifar.learning.devices import place
+from edgecifar.learning.distillation import open_teacher
 from edgecifar.models import load_model
 from edgecifar.pipeline.places import (
     COMPRESSING,
@@ -80,8 +82,10 @@ def train(
     recipe, command = started.recipe, started.command
     train_data, validation = _load(recipe, data_dir, progress)
     preprocessing = fit_preprocessing(recipe.preprocessing, train_data)
-    # A device that is missing is told before an older run is removed.
+    # A device or a teacher that is missing is told before an older run is removed.
     place(device)
+    if recipe.training.distillation:
+        _keep_apart(open_teacher(recipe.training.distillation, train_data, preprocessing), out)
     if not resume:
         clear(out)
     started.write(out / STARTED)
@@ -203,6 +207,9 @@ def export(
     out: Path | str | None = None,
     opset: int = DEFAULT_OPSET,
     batch: int | None = None,
+    activations: Activations = Activations.UINT8,
+    weights: WeightRange = WeightRange.SAFE,
+    targets: Sequence[Target] = (),
     data_dir: Path | str | None = None,
     force: bool = False,
     progress: Progress = SILENT,
@@ -220,6 +227,9 @@ def export(
         out: Folder of the bundle; None: `exported/RECIPE-MODEL`.
         opset: Of the ONNX files.
         batch: Fixed batch size of the ONNX files; None: any.
+        activations: Of the int8 ONNX file.
+        weights: Of the int8 files: safe on every CPU, or as the quantizer left them.
+        targets: Platforms for which the bundle gets a folder with all that an app embeds.
         data_dir: Where the images lie, as for `train`: calibration and golden images come from them.
         force: Whether a bundle that is already in `out` is replaced.
         progress: Told of each step.
@@ -234,17 +244,24 @@ def export(
         raise ModelError(f"{out} holds the current folder: it is left alone.", "Choose another --out.")
     check_room(out, is_bundle, force=force)
     train_data, validation = _data_of(run, data_dir, progress)
+    qat_model = load_quantization_aware(run.qat_path) if run.qat_path else None
+    if qat_model is not None and weights is WeightRange.SAFE:
+        # The converter then rounds the float weights themselves, not what an unsafe scale left of them.
+        widen_ranges(qat_model)
     return export_bundle(
         run=run,
         float_model=load_model(run.model_path),
-        qat_model=load_quantization_aware(run.qat_path) if run.qat_path else None,
+        qat_model=qat_model,
         formats=tuple(Format(format_) for format_ in formats),
         precisions=tuple(Precision(precision) for precision in precisions),
         io=io,
         opset=opset,
         batch=batch,
+        activations=activations,
+        weights=weights,
         calibration=train_data,
         golden=validation,
+        targets=tuple(Target(target) for target in targets),
         out=out,
         progress=progress,
     )

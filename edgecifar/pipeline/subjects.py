@@ -4,12 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecifar.artifacts import ArtifactEntry, Bundle, Dataset, Preprocessing, Run
-from edgecifar.artifacts.files import sha256
+from edgecifar.artifacts.files import sha256, sha256_of_all
 from edgecifar.artifacts.run import RunRecord
 from edgecifar.errors import ModelError, VerificationError
 from edgecifar.recipe import DataSpec
 from edgecifar.runtimes import MODEL_SUFFIXES, default_runtimes_for
-from edgecifar.verification.feeding import Feeding
+from edgecifar.verification.feeding import Feeding, Outputs
+from edgecifar.verification.inputs import InputSpec
+
+SAVED_MODEL = "saved_model.pb"
+"""The file that makes a folder a SavedModel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,9 @@ class Subject:
     format: str
     precision: str
     sha256: str
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | InputSpec
+    described_by: str
+    """Who says how pixels are fed: "the manifest of edge-vgg6"."""
     raw_pixels: bool
     """Whether the input takes the pixels' bytes."""
     output_step: float | None
@@ -33,12 +39,30 @@ class Subject:
     @property
     def runtimes(self) -> tuple[str, ...]:
         """Names of the runtimes that read such files, the most used first."""
-        return default_runtimes_for(self.path.suffix)
+        return default_runtimes_for(self.suffix)
+
+    @property
+    def suffix(self) -> str:
+        """What runtimes know such models by: the file's ending, ".savedmodel" for a SavedModel's folder."""
+        return model_suffix(self.path)
+
+    @property
+    def size_bytes(self) -> int:
+        """The file's size, or that of all files in a SavedModel's folder."""
+        return sum(file.stat().st_size for file in model_files(self.path))
 
     @property
     def feeding(self) -> Feeding:
         """How images become the model's input, and its output probabilities."""
-        return Feeding(self.preprocessing, raw_pixels=self.raw_pixels, output_step=self.output_step)
+        said_by_a_person = isinstance(self.preprocessing, InputSpec)
+        return Feeding(
+            self.preprocessing,
+            raw_pixels=self.raw_pixels,
+            # What edgecifar made gives probabilities; nobody says it of other files.
+            outputs=Outputs.DETECTED if said_by_a_person else Outputs.PROBABILITIES,
+            output_step=self.output_step,
+            origin=self.described_by,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +79,41 @@ def place_of(thing: Run | Bundle | Path | str) -> Path:
     return thing.folder if isinstance(thing, (Run, Bundle)) else Path(thing)
 
 
-def open_subjects(path: Path, preprocessing: Preprocessing | None = None) -> tuple[Subject, ...]:
+def model_suffix(path: Path) -> str:
+    """Returns what runtimes know a model by: its file's ending, ".savedmodel" for a SavedModel's folder."""
+    return ".savedmodel" if (path / SAVED_MODEL).is_file() else path.suffix
+
+
+def model_files(path: Path) -> tuple[Path, ...]:
+    """Returns all files of a model: itself, its weights where ONNX has them beside it, a SavedModel's."""
+    if path.is_dir():
+        return tuple(sorted(file for file in path.rglob("*") if file.is_file()))
+    return (path, *_external_weights(path)) if path.suffix == ".onnx" else (path,)
+
+
+def _external_weights(path: Path) -> tuple[Path, ...]:
+    """Returns the files beside an ONNX model that hold its weights; none for a file that is damaged."""
+    # A model without any need not be parsed: the word is the key of the entry that names such a file.
+    if b"location" not in path.read_bytes():
+        return ()
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except DecodeError:
+        return ()
+    names = {
+        entry.value
+        for tensor in model.graph.initializer
+        if tensor.data_location == onnx.TensorProto.EXTERNAL
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    return tuple(path.parent / name for name in sorted(names) if (path.parent / name).is_file())
+
+
+def open_subjects(path: Path, preprocessing: Preprocessing | InputSpec | None = None) -> tuple[Subject, ...]:
     """Returns the models at a path: a bundle's artifacts, a run's float model, or one file.
 
     Args:
@@ -65,7 +123,7 @@ def open_subjects(path: Path, preprocessing: Preprocessing | None = None) -> tup
     Raises:
         ModelError: There is no model, or nothing says how its pixels are to be scaled.
     """
-    if path.is_dir():
+    if path.is_dir() and not (path / SAVED_MODEL).is_file():
         if (path / "manifest.json").is_file():
             bundle = Bundle.open(path)
             return tuple(
@@ -76,13 +134,13 @@ def open_subjects(path: Path, preprocessing: Preprocessing | None = None) -> tup
     return (open_file(path, preprocessing),)
 
 
-def open_reference(path: Path, preprocessing: Preprocessing | None = None) -> Subject:
+def open_reference(path: Path, preprocessing: Preprocessing | InputSpec | None = None) -> Subject:
     """Returns the reference at a path: a bundle's, a run's model before compression, or a file.
 
     Raises:
         ModelError: As `open_subjects`.
     """
-    if path.is_dir():
+    if path.is_dir() and not (path / SAVED_MODEL).is_file():
         if (path / "manifest.json").is_file():
             bundle = Bundle.open(path)
             entries = {entry.file: entry for entry in bundle.manifest.artifacts}
@@ -92,23 +150,23 @@ def open_reference(path: Path, preprocessing: Preprocessing | None = None) -> Su
     return open_file(path, preprocessing)
 
 
-def open_model(path: Path, preprocessing: Preprocessing | None = None) -> Subject:
+def open_model(path: Path, preprocessing: Preprocessing | InputSpec | None = None) -> Subject:
     """Returns the one model at a path: a bundle's reference, a run's float model, or a file.
 
     Raises:
         ModelError: As `open_subjects`.
     """
-    if path.is_dir() and not (path / "manifest.json").is_file():
+    if (path / "run.json").is_file() and not (path / "manifest.json").is_file():
         run = Run.open(path)
         return _of_run(run, run.model_path)
     return open_reference(path, preprocessing)
 
 
-def open_file(path: Path, preprocessing: Preprocessing | None) -> Subject:
+def open_file(path: Path, preprocessing: Preprocessing | InputSpec | None) -> Subject:
     """Returns one model file, described by the bundle or run in whose folder it lies, or by the caller."""
-    if not path.is_file():
+    if not path.exists():
         raise ModelError(f"{path}: there is no such file or folder.")
-    if path.suffix not in MODEL_SUFFIXES:
+    if model_suffix(path) not in MODEL_SUFFIXES:
         raise ModelError(f"{path}: no model that is known here.", f"Known: {', '.join(MODEL_SUFFIXES)}.")
     if (path.parent / "manifest.json").is_file():
         bundle = Bundle.open(path.parent)
@@ -119,22 +177,29 @@ def open_file(path: Path, preprocessing: Preprocessing | None) -> Subject:
         run = Run.open(path.parent)
         if path in {run.model_path, run.reference_path}:
             return _of_run(run, path)
+    # What a file's own metadata says of its input belongs here, before what a person says.
     if preprocessing is None:
         raise ModelError(
             f"{path}: nothing beside the file says how its pixels are scaled.",
-            "Give --mean and --std: the model sees (pixel - mean) / std.",
+            "Give --scale, or --mean and --std: the model sees (pixel * scale - mean) / std.",
         )
     return Subject(
         path=path,
-        format=path.suffix.removeprefix("."),
+        format=model_suffix(path).removeprefix("."),
         precision="unknown",
-        sha256=sha256(path),
+        sha256=_content_hash(path),
         preprocessing=preprocessing,
+        described_by=f"{path.name} (as the options say)",
         raw_pixels=False,
         output_step=None,
         class_names=None,
         origin=None,
     )
+
+
+def _content_hash(path: Path) -> str:
+    files = model_files(path)
+    return sha256(path) if files == (path,) else sha256_of_all(files, path.parent)
 
 
 def source_of(path: Path) -> Source | None:
@@ -166,6 +231,7 @@ def _in_bundle(bundle: Bundle, entry: ArtifactEntry) -> Subject:
         precision=entry.precision,
         sha256=entry.sha256,
         preprocessing=bundle.manifest.preprocessing,
+        described_by=f"{bundle.folder.name} (its manifest)",
         raw_pixels=entry.raw_pixels and entry.input.scale is None,
         output_step=entry.output_step,
         class_names=bundle.manifest.class_names,
@@ -180,6 +246,7 @@ def _of_run(run: Run, path: Path) -> Subject:
         precision="float32",
         sha256=sha256(path),
         preprocessing=run.record.preprocessing,
+        described_by=f"{run.folder.name} (its run.json)",
         raw_pixels=False,
         output_step=None,
         class_names=run.record.class_names,

@@ -3,15 +3,18 @@
 from pathlib import Path
 
 from edgecifar.artifacts import ParityReport
-from edgecifar.artifacts.files import write_bytes, write_text
+from edgecifar.artifacts.files import write_bytes
+from edgecifar.reporting.html import render_html
+from edgecifar.reporting.junit import render_junit
 from edgecifar.reporting.markdown import render_markdown
 from edgecifar.reporting.picture import draw_png
 
-JSON_NAME, MARKDOWN_NAME, PICTURE_NAME = "report.json", "report.md", "report.png"
+JSON_NAME, PICTURE_NAME = "report.json", "report.png"
+HTML_NAME, MARKDOWN_NAME, JUNIT_NAME = "index.html", "report.md", "junit.xml"
 
 
 def write_report(report: ParityReport, folder: Path) -> tuple[Path, ...]:
-    """Writes `report.png`, `report.md` and `report.json`, each whole or not at all, and returns their paths.
+    """Writes all views of a report, each whole or not at all, and returns their paths, the HTML file first.
 
     Args:
         report: What to write.
@@ -20,10 +23,14 @@ def write_report(report: ParityReport, folder: Path) -> tuple[Path, ...]:
     Raises:
         OSError: The folder cannot be written, or the disk is full.
     """
-    picture, markdown, data = (folder / name for name in (PICTURE_NAME, MARKDOWN_NAME, JSON_NAME))
     # All views are made before any is written, and the data last: a new report.json has its views beside it.
-    png, text = draw_png(report), render_markdown(report, picture=PICTURE_NAME)
-    write_bytes(picture, png)
-    write_text(markdown, text)
-    report.write(data)
-    return data, markdown, picture
+    views = {
+        HTML_NAME: render_html(report).encode(),
+        PICTURE_NAME: draw_png(report),
+        MARKDOWN_NAME: render_markdown(report, picture=PICTURE_NAME).encode(),
+        JUNIT_NAME: render_junit(report).encode(),
+    }
+    for name, content in views.items():
+        write_bytes(folder / name, content)
+    report.write(folder / JSON_NAME)
+    return tuple(folder / name for name in (*views, JSON_NAME))

@@ -1,12 +1,13 @@
 """The report as Markdown, fit for a comment on a pull request."""
 
 import re
+from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from edgecifar.artifacts import ParityReport
+from edgecifar.artifacts import Comparison, ParityReport
 from edgecifar.reporting import sentences
-from edgecifar.reporting.tables import Align, columns_of, count
+from edgecifar.reporting.tables import SUMMARY, Align, Column, columns_of, count
 
 _SPECIAL = re.compile(r"([\\`*\[\]<>|#~]|(?<![^\W_])_|_(?![^\W_]))")
 
@@ -18,23 +19,46 @@ def render_markdown(report: ParityReport, picture: str) -> str:
         report: What to show.
         picture: Where the report's picture lies, relative to the Markdown file.
     """
+    return (
+        markdown_environment()
+        .get_template("report.md.jinja")
+        .render(
+            report=report,
+            summary=columns_of(report, SUMMARY),
+            columns=columns_of(report),
+            table=lambda columns: comparison_table(columns, report.comparisons),
+            sentences=sentences,
+            picture=picture,
+        )
+    )
+
+
+def markdown_environment() -> Environment:
+    """Returns Jinja's environment for Markdown: names and sentences are escaped by `code` and `plain`."""
     environment = Environment(
         loader=PackageLoader("edgecifar.reporting"),
         undefined=StrictUndefined,
-        # Markdown is no HTML: names and sentences are escaped by the filters `code` and `plain`.
+        # Markdown is no HTML.
         autoescape=False,  # noqa: S701
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
     environment.filters.update(code=code, plain=plain, block=block, count=count)
-    return environment.get_template("report.md.jinja").render(
-        report=report,
-        columns=columns_of(report),
-        right=Align.RIGHT,
-        sentences=sentences,
-        picture=picture,
-    )
+    return environment
+
+
+def comparison_table(columns: Sequence[Column], comparisons: Sequence[Comparison]) -> str:
+    """Returns a Markdown table with a row for each comparison."""
+    heading = [column.heading for column in columns]
+    rule = ["--:" if column.align is Align.RIGHT else ":--" for column in columns]
+    rows = [[plain(column.cell(comparison)) for column in columns] for comparison in comparisons]
+    return markdown_table([heading, rule, *rows])
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """Returns rows of cells, the second one the rule, as the lines of a Markdown table."""
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
 
 
 def plain(text: str) -> str:

@@ -32,8 +32,13 @@ LEAST_SPAN_PP = 0.2
 """So that a difference of one image in thousands doesn't fill the picture."""
 
 INK, GREY, RULE, BAND = "#1c2126", "#5f6871", "#d4d9de", "#f6f8fa"
-COLOURS = {Verdict.PASS: "#14794e", Verdict.FAIL: "#b3261e", Verdict.NONE: "#2b5f9e"}
-MARKERS = {Verdict.PASS: "o", Verdict.FAIL: "X", Verdict.NONE: "o"}
+COLOURS = {
+    Verdict.PASS: "#14794e",
+    Verdict.FAIL: "#b3261e",
+    Verdict.UNDECIDED: "#8a5a00",
+    Verdict.NONE: "#2b5f9e",
+}
+MARKERS = {Verdict.PASS: "o", Verdict.FAIL: "X", Verdict.UNDECIDED: "D", Verdict.NONE: "o"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +193,7 @@ def _draw_bands(axes: Axes, rows: _Rows, inches_and_rows: Transform) -> None:
 
 
 def _draw_axis(axes: Axes, report: ParityReport, width: float) -> None:
-    gate = report.gate.max_drop_pp
+    gate = report.policy.gate.max_drop_pp
     marks = [0.0, *(comparison.drop_pp for comparison in report.comparisons)]
     if gate is not None:
         marks.append(gate)

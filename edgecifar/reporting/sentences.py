@@ -1,8 +1,11 @@
 """Sentences: what a report says in words, the same in every view."""
 
-from edgecifar.artifacts import ParityReport, Verdict
+from edgecifar.artifacts import Comparison, Gate, ParityReport, Rule, Verdict
+from edgecifar.choices import Bound
 from edgecifar.protocol import EngineInfo
-from edgecifar.reporting.tables import count, percent, points
+from edgecifar.reporting.tables import count, interval, percent, points
+
+SIGNIFICANT = 0.05
 
 
 def verdict_sentence(report: ParityReport) -> str:
@@ -14,32 +17,104 @@ def verdict_sentence(report: ParityReport) -> str:
     loss = "none loses accuracy"
     if worst.drop_pp > 0:
         drop = points(worst.drop_pp).removeprefix("+")
-        loss = f"the largest drop is {drop} pp ({worst.artifact} in {worst.engine.runtime})"
+        loss = f"the largest drop is {drop} pp ({worst.subject})"
     if report.skipped:
         loss += f"; {count(len(report.skipped))} skipped"
     compared = "1 comparison" if len(comparisons) == 1 else f"{count(len(comparisons))} comparisons"
-    if report.gate.max_drop_pp is None:
+    verdict = report.verdict
+    if verdict is Verdict.NONE:
         return f"{report.title} was held to no gate in {compared}: {loss}."
-    failed = sum(comparison.verdict is Verdict.FAIL for comparison in comparisons)
-    if failed:
-        return f"{report.title} fails in {count(failed)} of {compared}: {loss}."
-    return f"{report.title} passes in {compared}: {loss}."
+    if verdict is Verdict.PASS:
+        return f"{report.title} passes in {compared}: {loss}."
+    concerned = sum(comparison.verdict is verdict for comparison in comparisons)
+    found = "fails" if verdict is Verdict.FAIL else "is not proven to pass"
+    return f"{report.title} {found} in {count(concerned)} of {compared}: {loss}."
 
 
-def gate_sentence(report: ParityReport) -> str:
-    """Returns what was required, and how many held it."""
-    if report.gate.max_drop_pp is None:
-        return "No gate was set."
+def decisive(report: ParityReport) -> Comparison | None:
+    """Returns the comparison on which the answer hangs; None where nothing was compared.
+
+    Of those of the gravest verdict, that whose drop may be largest; one over all images goes before one over
+    some.
+    """
+    verdict = report.verdict
+    concerned = [comparison for comparison in report.comparisons if comparison.verdict is verdict]
+    return max(concerned, key=lambda one: (one.accuracy.total, _possible_drop(one)), default=None)
+
+
+def _possible_drop(one: Comparison) -> float:
+    return one.drop_pp if one.evidence is None else one.evidence.drop_bound_pp
+
+
+def gate_sentences(report: ParityReport) -> tuple[str, ...]:
+    """Returns what was required of whom, and how many held it."""
+    lines = [f"{_who(rule)}: {gate_phrase(rule)}." for rule in report.policy.rules]
+    if report.policy.gate != Gate():
+        lines.insert(0, f"Gate: {gate_phrase(report.policy.gate)}.")
+    if not lines:
+        return ("No gate was set.",)
     verdicts = [comparison.verdict for comparison in report.comparisons]
-    return (
-        f"Top-1 accuracy may drop by at most {report.gate.max_drop_pp:g} pp: "
-        f"{verdicts.count(Verdict.PASS)} passed, {verdicts.count(Verdict.FAIL)} failed."
+    counts = (
+        f"{verdicts.count(Verdict.PASS)} passed, {verdicts.count(Verdict.FAIL)} failed, "
+        f"{verdicts.count(Verdict.UNDECIDED)} undecided."
     )
+    ungated = verdicts.count(Verdict.NONE)
+    return (*lines, counts if not ungated else f"{counts.removesuffix('.')}, {ungated} without a gate.")
+
+
+def gate_phrase(gate: Gate) -> str:
+    """Returns what a gate asks, "drop ≤ 0.5 pp (upper bound), agreement ≥ 98 %"."""
+    bounds = {Bound.UPPER: " (upper 95 % bound)", Bound.POINT: " (point estimate)", None: ""}
+    parts = []
+    if gate.max_drop_pp is not None:
+        parts.append(f"drop ≤ {gate.max_drop_pp:g} pp{bounds[gate.drop_bound]}")
+    elif gate.drop_bound is not None:
+        counts = {Bound.UPPER: "the drop's upper 95 % bound counts", Bound.POINT: "the drop itself counts"}
+        parts.append(counts[gate.drop_bound])
+    if gate.max_class_drop_pp is not None:
+        parts.append(f"drop of each class ≤ {gate.max_class_drop_pp:g} pp")
+    if gate.min_agreement is not None:
+        parts.append(f"agreement ≥ {100 * gate.min_agreement:g} %")
+    if gate.max_size_bytes is not None:
+        parts.append(f"size ≤ {count(gate.max_size_bytes)} bytes")
+    if gate.max_latency_ratio is not None:
+        parts.append(f"time ≤ {gate.max_latency_ratio:g} times the float model's")
+    return ", ".join(parts) or "nothing more"
+
+
+def _who(rule: Rule) -> str:
+    if rule.runtime == "*":
+        return f"For {rule.artifact}"
+    return f"In {rule.runtime}" if rule.artifact == "*" else f"For {rule.artifact} in {rule.runtime}"
 
 
 def broken_gates(report: ParityReport) -> tuple[str, ...]:
     """Returns a sentence for each broken gate."""
     return tuple(f"{broken}." for comparison in report.comparisons for broken in comparison.broken_gates)
+
+
+def undecided_gates(report: ParityReport) -> tuple[str, ...]:
+    """Returns a sentence for each gate that is not proven to hold."""
+    return tuple(f"{open_}." for comparison in report.comparisons for open_ in comparison.undecided_gates)
+
+
+def change_sentence(comparison: Comparison) -> str:
+    """Returns what changed in one comparison, and how sure that is; empty without evidence."""
+    evidence = comparison.evidence
+    if evidence is None:
+        return ""
+    lost, won = comparison.right_to_wrong, comparison.wrong_to_right
+    flips = f"Of {count(comparison.accuracy.total)} images {count(lost)} were lost and {count(won)} won"
+    if lost + won == 0:
+        return f"{flips}: none changed between right and wrong."
+    if evidence.mcnemar_p < SIGNIFICANT:
+        sure = "models of equal accuracy would rarely differ so"
+    else:
+        sure = "so would models of equal accuracy differ by chance"
+    return (
+        f"{flips}, a drop of {points(comparison.drop_pp)} pp, {interval(evidence.drop_interval_pp, points)} "
+        f"with 95 % confidence; {sure} (McNemar's exact p = {evidence.mcnemar_p:.2g})."
+    )
 
 
 def reference_phrase(report: ParityReport) -> str:
@@ -66,6 +141,18 @@ def runtimes(report: ParityReport) -> tuple[tuple[str, str], ...]:
 def steps_sentence(report: ParityReport) -> str:
     """Returns what the column of steps compares with; empty where there is none."""
     twins = dict.fromkeys(comparison.twin for comparison in report.comparisons if comparison.twin is not None)
-    if not twins:
-        return ""
-    return f"Max step: largest difference in quantization steps to the output of {' or '.join(twins)}."
+    kernels = dict.fromkeys(
+        comparison.reference_kernels.subject
+        for comparison in report.comparisons
+        if comparison.reference_kernels is not None
+    )
+    parts = []
+    if twins:
+        parts.append(
+            f"Max step: largest difference in quantization steps to the output of {' or '.join(twins)}."
+        )
+    if kernels:
+        parts.append(
+            f"Ref step: as max step, to {' or '.join(kernels)}; bit exact: the share of images without any."
+        )
+    return " ".join(parts)

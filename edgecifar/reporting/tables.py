@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from edgecifar.artifacts import Comparison, ParityReport
+from edgecifar.artifacts import Comparison, Interval, ParityReport
 
 NOTHING = "–"
 MINUS = "−"
@@ -32,6 +32,11 @@ def count(number: float) -> str:
     return f"{number:,.0f}"
 
 
+def interval(found: Interval, write: Callable[[float], str]) -> str:
+    """Returns an interval, "[−0.26, +0.27]", its ends written by `write`."""
+    return f"[{write(found.low)}, {write(found.high)}]"
+
+
 def difference(value: float) -> str:
     """Returns a difference of probabilities with four decimals, or its magnitude where those are zero."""
     if value == 0:
@@ -46,13 +51,19 @@ class Align(StrEnum):
     RIGHT = "right"
 
 
+Value = float | str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column of a report's table."""
 
     lines: tuple[str, ...]
     """The heading, as it breaks where there is little room."""
-    cell: Callable[[Comparison], str]
+    value: Callable[[Comparison], Value]
+    """What the column shows, and is sorted by; None: nothing."""
+    write: Callable[[Comparison], str]
+    """The value as text; not asked where there is none."""
     align: Align = Align.RIGHT
     importance: int = 0
     """Columns of the lowest go first where there is no room for all; 0: never."""
@@ -62,48 +73,129 @@ class Column:
         """The heading in one line."""
         return " ".join(self.lines).replace(" /", "/")
 
-
-def _max_steps(comparison: Comparison) -> str:
-    return NOTHING if comparison.max_twin_steps is None else count(comparison.max_twin_steps)
-
-
-def _flips(comparison: Comparison) -> str:
-    return f"{count(comparison.right_to_wrong)}/{count(comparison.wrong_to_right)}"
+    def cell(self, comparison: Comparison) -> str:
+        """Returns the value as text, a dash where there is none."""
+        return NOTHING if self.value(comparison) is None else self.write(comparison)
 
 
-ARTIFACT = Column(("artifact",), lambda comparison: comparison.artifact, Align.LEFT)
-VERDICT = Column(("verdict",), lambda comparison: comparison.verdict.value, Align.LEFT)
-STEPS = Column(("max", "step"), _max_steps, importance=6)
-IMAGES = Column(("images",), lambda comparison: count(comparison.accuracy.total), importance=7)
+def _words(heading: str, value: Callable[[Comparison], str]) -> Column:
+    return Column((heading,), value, value, Align.LEFT)
+
+
+def _figure(
+    lines: tuple[str, ...],
+    value: Callable[[Comparison], float | None],
+    write: Callable[[float], str],
+    importance: int,
+) -> Column:
+    return Column(lines, value, lambda comparison: write(value(comparison) or 0.0), importance=importance)
+
+
+def _interval_text(comparison: Comparison) -> str:
+    return "" if comparison.evidence is None else interval(comparison.evidence.drop_interval_pp, points)
+
+
+def _worst_class_drop(comparison: Comparison) -> float | None:
+    if comparison.evidence is None:
+        return None
+    return max((drop for drop in comparison.evidence.class_drops_pp if drop is not None), default=None)
+
+
+def _calibration_error(comparison: Comparison) -> float | None:
+    if comparison.evidence is None or comparison.evidence.calibration is None:
+        return None
+    return comparison.evidence.calibration.expected_error
+
+
+def p_value(p: float) -> str:
+    """Returns a p-value with two digits."""
+    return "1" if p >= 0.995 else f"{p:.2g}"
+
+
+ARTIFACT = _words("artifact", lambda comparison: comparison.artifact)
+RUNTIME = _words("runtime", lambda comparison: comparison.engine.runtime)
+VERDICT = _words("verdict", lambda comparison: comparison.verdict.value)
+STEPS = _figure(("max", "step"), lambda comparison: comparison.max_twin_steps, count, 9)
+REFERENCE_STEPS = _figure(
+    ("ref", "step"),
+    lambda comparison: comparison.reference_kernels.max_steps if comparison.reference_kernels else None,
+    count,
+    9,
+)
+EXACT = _figure(
+    ("bit", "exact"),
+    lambda comparison: (
+        comparison.reference_kernels.exact_images / comparison.reference_kernels.images
+        if comparison.reference_kernels
+        else None
+    ),
+    percent,
+    8,
+)
+IMAGES = _figure(("images",), lambda comparison: comparison.accuracy.total, count, 11)
+DROP = _figure(("drop", "pp"), lambda comparison: comparison.drop_pp, points, 0)
+INTERVAL = Column(
+    ("95 %", "interval"),
+    lambda comparison: None if comparison.evidence is None else comparison.evidence.drop_bound_pp,
+    _interval_text,
+    importance=13,
+)
+TOP1 = _figure(("top-1",), lambda comparison: comparison.accuracy.rate, percent, 14)
+AGREE = _figure(("agree",), lambda comparison: comparison.agreement, percent, 12)
+FLIPS = Column(
+    ("flips", f"{MINUS}/+"),
+    lambda comparison: comparison.right_to_wrong,
+    lambda comparison: f"{count(comparison.right_to_wrong)}/{count(comparison.wrong_to_right)}",
+    importance=7,
+)
+BYTES = _figure(("bytes",), lambda comparison: comparison.size_bytes, count, 8)
+MCNEMAR = _figure(
+    ("McNemar", "p"),
+    lambda comparison: None if comparison.evidence is None else comparison.evidence.mcnemar_p,
+    p_value,
+    4,
+)
+WORST_CLASS = _figure(("worst", "class pp"), _worst_class_drop, points, 5)
+CALIBRATION = _figure(("ECE",), _calibration_error, percent, 3)
 COLUMNS = (
     ARTIFACT,
-    Column(("runtime",), lambda comparison: comparison.engine.runtime, Align.LEFT),
+    RUNTIME,
     IMAGES,
-    Column(("top-1",), lambda comparison: percent(comparison.accuracy.rate), importance=9),
-    Column(("drop", "pp"), lambda comparison: points(comparison.drop_pp)),
-    Column(("agree",), lambda comparison: percent(comparison.agreement), importance=8),
-    Column(("max", "diff"), lambda comparison: difference(comparison.max_difference), importance=3),
-    Column(("mean", "diff"), lambda comparison: difference(comparison.mean_difference), importance=1),
+    TOP1,
+    DROP,
+    INTERVAL,
+    MCNEMAR,
+    WORST_CLASS,
+    AGREE,
+    _figure(("max", "diff"), lambda comparison: comparison.max_difference, difference, 6),
+    _figure(("mean", "diff"), lambda comparison: comparison.mean_difference, difference, 1),
     STEPS,
-    Column(("flips", f"{MINUS}/+"), _flips, importance=4),
-    Column(("bytes",), lambda comparison: count(comparison.size_bytes), importance=5),
-    Column(("images", "/s"), lambda comparison: count(comparison.images_per_s), importance=2),
+    REFERENCE_STEPS,
+    EXACT,
+    FLIPS,
+    CALIBRATION,
+    BYTES,
+    _figure(("images", "/s"), lambda comparison: comparison.images_per_s, count, 2),
     VERDICT,
 )
+SUMMARY = (ARTIFACT, RUNTIME, IMAGES, TOP1, DROP, INTERVAL, AGREE, FLIPS, BYTES, VERDICT)
+"""The columns that fit into a comment on a pull request."""
 
 
-def columns_of(report: ParityReport) -> tuple[Column, ...]:
+def columns_of(report: ParityReport, columns: Sequence[Column] = COLUMNS) -> tuple[Column, ...]:
     """Returns the columns that say something in this report.
 
-    How many images each candidate saw, and its steps to a twin, are left out where no row differs or has any.
+    Those that nobody has a value for are left out, and how many images each candidate saw where all saw those
+    of the reference.
     """
     comparisons = report.comparisons
-    empty = []
-    if all(comparison.accuracy.total == report.reference_accuracy.total for comparison in comparisons):
-        empty.append(IMAGES)
-    if all(comparison.max_twin_steps is None for comparison in comparisons):
-        empty.append(STEPS)
-    return tuple(column for column in COLUMNS if column not in empty)
+    saw_all = all(one.accuracy.total == report.reference_accuracy.total for one in comparisons)
+    return tuple(
+        column
+        for column in columns
+        if not (column is IMAGES and saw_all)
+        and any(column.value(comparison) is not None for comparison in comparisons)
+    )
 
 
 def fit(

@@ -11,7 +11,12 @@ from edgecifar.reporting import sentences
 from edgecifar.reporting.tables import ARTIFACT, VERDICT, Column, columns_of, fit
 
 ROOMY = 100
-STYLES = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.NONE: "dim"}
+STYLES = {
+    Verdict.PASS: "green",
+    Verdict.FAIL: "bold red",
+    Verdict.UNDECIDED: "bold yellow",
+    Verdict.NONE: "dim",
+}
 
 
 class ReportView:
@@ -71,10 +76,16 @@ def _matrix(report: ParityReport, columns: tuple[Column, ...], gap: int) -> Tabl
 
 
 def _below(report: ParityReport, left_out: list[Column]) -> Iterator[Text]:
-    yield Text(sentences.verdict_sentence(report), style=_overall_style(report))
-    yield Text(sentences.gate_sentence(report))
+    verdict = report.verdict
+    yield Text(
+        sentences.verdict_sentence(report), style="bold" if verdict is Verdict.NONE else STYLES[verdict]
+    )
+    for required in sentences.gate_sentences(report):
+        yield Text(required)
     for broken in sentences.broken_gates(report):
         yield Text(f"Failed: {broken}", style="red")
+    for undecided in sentences.undecided_gates(report):
+        yield Text(f"Undecided: {undecided}", style="yellow")
     for skipped in report.skipped:
         yield Text(f"Skipped: {skipped}", style="yellow")
     for note in report.notes:
@@ -84,9 +95,3 @@ def _below(report: ParityReport, left_out: list[Column]) -> Iterator[Text]:
     if left_out:
         names = ", ".join(column.heading for column in left_out)
         yield Text(f"Left out at this width, but in the report: {names}.", style="dim")
-
-
-def _overall_style(report: ParityReport) -> str:
-    if not report.passed:
-        return STYLES[Verdict.FAIL]
-    return "bold" if report.gate.max_drop_pp is None else STYLES[Verdict.PASS]

@@ -10,17 +10,30 @@ _ADAPTERS = {
     "litert": ("edgecifar.runtimes.litert", "XNNPACK"),
     "litert-builtin": ("edgecifar.runtimes.litert", "BUILTIN"),
     "litert-reference": ("edgecifar.runtimes.litert", "REFERENCE"),
+    "litert-web": ("edgecifar.runtimes.browser", "LITERT_WEB"),
+    "tflm": ("edgecifar.runtimes.tflm", "MICRO"),
     "ort-cpu": ("edgecifar.runtimes.onnxruntime", "CPU"),
+    "ort-cpu-haswell": ("edgecifar.runtimes.emulated", "HASWELL"),
+    "ort-cpu-nehalem": ("edgecifar.runtimes.emulated", "NEHALEM"),
     "ort-cuda": ("edgecifar.runtimes.onnxruntime", "CUDA"),
+    "ort-tensorrt": ("edgecifar.runtimes.onnxruntime", "TENSORRT"),
+    "ort-web": ("edgecifar.runtimes.browser", "ORT_WEB"),
+    "openvino": ("edgecifar.runtimes.openvino", "OPENVINO"),
+    "c": ("edgecifar.runtimes.generated_c", "HOST"),
 }
 
 _DEFAULTS = {
     ".keras": ("keras",),
     ".h5": ("keras",),
+    # A folder; `edgecifar.pipeline.subjects` gives it this name.
+    ".savedmodel": ("keras",),
     ".tflite": ("litert", "litert-reference"),
     ".onnx": ("ort-cpu", "ort-cuda"),
+    ".c": ("c",),
 }
 
+EMULATED = {"nehalem": "ort-cpu-nehalem", "haswell": "ort-cpu-haswell"}
+"""Runtimes on CPUs that an emulator plays, by the CPU's name: their results count, their times do not."""
 RUNTIME_NAMES = tuple(_ADAPTERS)
 MODEL_SUFFIXES = tuple(_DEFAULTS)
 

@@ -3,24 +3,24 @@
 import importlib.util
 import os
 import re
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgecifar.errors import EngineMissingError, ModelError
-from edgecifar.protocol import Array, EngineInfo, TensorInfo
+from edgecifar.protocol import Array, EngineInfo
+from edgecifar.runtimes.keras_files import check_whole, first_line, open_keras, open_saved_model
 
 CHUNK = 250
 
 
 class Keras:
-    """Keras 2 (tf_keras) on the device that TensorFlow chooses."""
+    """Keras 2 (tf_keras), Keras 3 and SavedModels, on the device that TensorFlow chooses."""
 
     name = "keras"
-    suffixes = (".keras", ".h5")
+    suffixes = (".keras", ".h5", ".savedmodel")
+    """A SavedModel is a folder of any name; the last one stands for it."""
 
     def missing(self) -> str | None:
         """Returns why Keras cannot run here, or None where it can."""
@@ -30,54 +30,68 @@ class Keras:
         return None
 
     def load(self, path: Path, threads: int) -> "KerasModel":
-        """Returns the model of a `.keras` or `.h5` file.
+        """Returns the model of a `.keras` or `.h5` file, or of a SavedModel's folder.
 
         Raises:
-            EngineMissingError: TensorFlow or Keras is not installed.
+            EngineMissingError: TensorFlow, or the Keras that wrote the file, is not installed.
             ModelError: The file is missing, damaged, or no image classifier.
         """
         reason = self.missing()
         if reason is not None:
             raise EngineMissingError(reason)
-        _check_whole(path)
+        if not path.is_dir():
+            check_whole(path)
         return KerasModel(path, threads)
 
 
 class KerasModel:
-    """A Keras model, compiled into one TensorFlow function."""
+    """A Keras model or a SavedModel, as one TensorFlow function."""
 
     def __init__(self, path: Path, threads: int) -> None:
         import tensorflow as tf
-        import tf_keras
 
         self._path = path
         # Before anything runs: TensorFlow takes the number of threads only until its first operation.
         used_threads = _set_threads(tf, threads)
-        model = _load(path)
-        if len(model.inputs) != 1 or len(model.outputs) != 1:
-            found = f"{len(model.inputs)} inputs and {len(model.outputs)} outputs"
-            raise ModelError(f"{path}: has {found}; an image classifier has one of each.")
-        self.input = _tensor_info(model.input, model.input_names[0])
-        self.output = _tensor_info(model.output, model.output_names[0])
-        signature = tf.TensorSpec((None, *self.input.shape[1:]), self.input.dtype)
-        self._function = tf.function(lambda batch: model(batch, training=False), input_signature=[signature])
-        trial = self._function(tf.zeros((1, *(size or 1 for size in self.input.shape[1:])), self.input.dtype))
-        version = f"{tf_keras.__version__} (TensorFlow {tf.__version__})"
-        self.info = EngineInfo(Keras.name, "Keras", version, _device_name(tf, trial.device), used_threads)
+        opened = open_saved_model(path) if path.is_dir() else open_keras(path)
+        self.input, self.output = opened.input, opened.output
+        self._opened = opened
+        self._chunk = self.input.shape[0] or CHUNK
+        shape = (self._chunk if self.input.shape[0] else 1, *(size or 32 for size in self.input.shape[1:]))
+        trial = self._run(tf.zeros(shape, self.input.dtype))
+        version = f"{opened.version} (TensorFlow {tf.__version__})"
+        self.info = EngineInfo(
+            Keras.name, opened.engine, version, _device_name(tf, trial.device), used_threads
+        )
 
     def predict(self, batch: Array) -> Array:
         """Returns the outputs for a batch of any size.
 
         Raises:
-            ModelError: The batch is not of the input's shape or dtype.
+            ModelError: The batch is not of the input's shape or dtype, or TensorFlow fails on it.
         """
         problem = self.input.mismatch(batch)
         if problem:
             raise ModelError(f"{self._path}: {problem}")
         pieces = [
-            self._function(batch[start : start + CHUNK]).numpy() for start in range(0, len(batch), CHUNK)
+            self._run_chunk(batch[start : start + self._chunk]) for start in range(0, len(batch), self._chunk)
         ]
         return np.concatenate(pieces) if pieces else self.output.empty()
+
+    def _run_chunk(self, batch: Array) -> Array:
+        count = len(batch)
+        if self.input.shape[0] is not None and count < self._chunk:
+            batch = np.concatenate([batch, np.repeat(batch[-1:], self._chunk - count, axis=0)])
+        outputs: Array = self._run(batch).numpy()
+        return outputs[:count]
+
+    def _run(self, batch: Any) -> Any:
+        import tensorflow as tf
+
+        try:
+            return self._opened.function(batch)
+        except (tf.errors.OpError, ValueError, TypeError) as error:
+            raise ModelError(f"{self._path}: TensorFlow fails on it: {first_line(error)}.") from error
 
 
 def _set_threads(tf: Any, threads: int) -> int:
@@ -100,51 +114,6 @@ def _device_name(tf: Any, device: str) -> str:
         return "CPU"
     gpu = tf.config.list_physical_devices(found[1])[int(found[2])]
     return str(tf.config.experimental.get_device_details(gpu).get("device_name", found[1]))
-
-
-def _load(path: Path) -> Any:
-    import tf_keras
-
-    try:
-        return tf_keras.models.load_model(path, compile=False)
-    # Keras raises whatever the JSON or HDF5 reader below it does.
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = (
-            str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
-        )
-        raise ModelError(f"{path}: not a Keras model that can be read: {reason}.") from error
-
-
-def _tensor_info(tensor: Any, name: str) -> TensorInfo:
-    return TensorInfo(name, tuple(tensor.shape), tensor.dtype.name)
-
-
-def _check_whole(path: Path) -> None:
-    """Returns if the file is a whole zip (`.keras`) or begins as HDF5 (`.h5`)."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror}).") from error
-    if not content:
-        raise ModelError(f"{path}: the file is empty.", "Copy or export it again.")
-    if path.suffix == ".h5":
-        if not content.startswith(b"\x89HDF\r\n\x1a\n"):
-            raise ModelError(f"{path}: not a Keras model (no HDF5 file).")
-        return
-    if not content.startswith(b"PK\x03\x04"):
-        raise ModelError(f"{path}: not a Keras model (no .keras archive).")
-    if not zipfile.is_zipfile(path):
-        raise ModelError(
-            f"{path}: ends after {len(content):,} bytes, without the directory of its archive.",
-            "The file was cut short; copy or export it again.",
-        )
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise ModelError(f"{path}: the archive is damaged ({error}).", "Copy or export it again.") from error
-    if damaged is not None:
-        raise ModelError(f"{path}: {damaged} in the archive is damaged.", "Copy or export it again.")
 
 
 KERAS = Keras()

@@ -82,6 +82,8 @@ class LiteRTModel:
             self.info = EngineInfo(name, "LiteRT", version, self._device(), threads)
             self._batch = 0
             """The batch size that tensors are allocated for; 0: the file's own, whatever it is."""
+            self._only_batch: int | None = None
+            """The one batch size that the graph computes; None: any."""
             self._chunk = self._find_chunk()
 
     def predict(self, batch: Array) -> Array:
@@ -140,7 +142,14 @@ class LiteRTModel:
         """
         shape = (2, *(size or 1 for size in self.input.shape[1:]))
         probe = np.random.default_rng(0).integers(0, 128, shape).astype(self.input.dtype)
-        alone = np.concatenate([self._run(probe[:1]), self._run(probe[1:])])
+        try:
+            alone = np.concatenate([self._run(probe[:1]), self._run(probe[1:])])
+        except (ValueError, RuntimeError):
+            own = self.input.shape[0] or 1
+            if own == 1:
+                raise
+            self._interpreter, self._batch, self._only_batch = self._start(), own, own
+            return own
         if self._kernels is not Kernels.XNNPACK:
             return 1
         try:
@@ -153,6 +162,9 @@ class LiteRTModel:
 
     def _run(self, batch: Array) -> Array:
         input_index, output_index = self._indices
+        count = len(batch)
+        if self._only_batch is not None and count < self._only_batch:
+            batch = np.concatenate([batch, np.repeat(batch[-1:], self._only_batch - count, axis=0)])
         if len(batch) != self._batch:
             with diverted():
                 self._interpreter.resize_tensor_input(input_index, batch.shape)
@@ -161,7 +173,7 @@ class LiteRTModel:
         self._interpreter.set_tensor(input_index, np.ascontiguousarray(batch))
         self._interpreter.invoke()
         output: Array = self._interpreter.get_tensor(output_index)
-        return output
+        return output[:count]
 
 
 def _read(path: Path) -> bytes:

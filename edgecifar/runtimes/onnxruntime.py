@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU or on CUDA."""
+"""ONNX Runtime on the CPU, on CUDA or through TensorRT."""
 
 import importlib.util
 import json
@@ -35,6 +35,17 @@ class Provider(StrEnum):
 
     CPU = "CPUExecutionProvider"
     CUDA = "CUDAExecutionProvider"
+    TENSORRT = "TensorrtExecutionProvider"
+
+
+_NAMES = {
+    Provider.CUDA: ("CUDA", "pip install 'edgecifar[gpu]'"),
+    Provider.TENSORRT: (
+        "TensorRT",
+        "pip install 'edgecifar[gpu]' and NVIDIA's TensorRT 10 libraries on LD_LIBRARY_PATH",
+    ),
+}
+"""What people call a provider, and how they get it."""
 
 
 class OnnxRuntime:
@@ -57,8 +68,9 @@ class OnnxRuntime:
             return None
         import onnxruntime
 
+        title, install = _NAMES[self._provider]
         if self._provider not in onnxruntime.get_available_providers():
-            return "This build of ONNX Runtime has no CUDA. Install it with: pip install 'edgecifar[gpu]'"
+            return f"This build of ONNX Runtime has no {title}. It needs: {install}"
         with diverted() as chatter:
             onnxruntime.preload_dlls()
             session = onnxruntime.InferenceSession(_IDENTITY, providers=[self._provider])
@@ -66,13 +78,13 @@ class OnnxRuntime:
             return None
         cause = re.search(r"with error: (.+)|(CUDA failure .+)", chatter.text)
         detail = f" ({cause.group(0).removeprefix('with error: ').strip()})" if cause else ""
-        return f"ONNX Runtime cannot start CUDA{detail}: it needs a GPU and: pip install 'edgecifar[gpu]'"
+        return f"ONNX Runtime cannot start {title}{detail}: it needs a GPU and: {install}"
 
     def load(self, path: Path, threads: int) -> "OnnxModel":
         """Returns the model of an `.onnx` file.
 
         Raises:
-            EngineMissingError: ONNX Runtime or its CUDA provider does not start here.
+            EngineMissingError: ONNX Runtime or its provider does not start here.
             ModelError: The file is missing, damaged, or no image classifier.
         """
         reason = self.missing()
@@ -123,8 +135,8 @@ class OnnxModel:
             batch = np.concatenate([batch, np.repeat(batch[-1:], self._chunk - count, axis=0)])
         try:
             outputs = self._session.run([self.output.name], {self.input.name: batch})
-        except _engine_errors() as error:
-            raise ModelError(f"{self._path}: ONNX Runtime fails on it: {_reason(error)}.") from error
+        except engine_errors() as error:
+            raise ModelError(f"{self._path}: ONNX Runtime fails on it: {reason_of(error)}.") from error
         output: Array = outputs[0]
         return output[:count]
 
@@ -159,20 +171,26 @@ def _start(path: Path, content: bytes, provider: Provider, threads: int, profile
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    # PyTorch writes weights into a file beside the model; of a model in memory the engine knows no place.
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", str(path.resolve().parent)
+    )
     providers = [Provider.CPU]
     if provider is not Provider.CPU:
         options.enable_profiling = True
         options.profile_file_prefix = str(profile)
-        providers = [provider, Provider.CPU]
+        # TensorRT leaves to CUDA what it cannot compute.
+        between = [Provider.CUDA] if provider is Provider.TENSORRT else []
+        providers = [provider, *between, Provider.CPU]
     try:
         with diverted():
             return onnxruntime.InferenceSession(content, options, providers=providers)
-    except _engine_errors() as error:
-        raise ModelError(f"{path}: ONNX Runtime refuses it: {_reason(error)}.") from error
+    except engine_errors() as error:
+        raise ModelError(f"{path}: ONNX Runtime refuses it: {reason_of(error)}.") from error
 
 
-def _engine_errors() -> tuple[type[Exception], ...]:
-    """ONNX Runtime's exceptions have no common base but Exception."""
+def engine_errors() -> tuple[type[Exception], ...]:
+    """Returns ONNX Runtime's exceptions: they have no common base but Exception."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     return (
@@ -181,7 +199,7 @@ def _engine_errors() -> tuple[type[Exception], ...]:
     )  # fmt: skip
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Returns ONNX Runtime's message without its code: "[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : ..."."""
     return str(error).strip().splitlines()[0].rsplit(" : ", 1)[-1].rstrip(".")
 
@@ -272,3 +290,4 @@ def _varint(content: bytes, position: int) -> tuple[int, int]:
 
 CPU = OnnxRuntime("ort-cpu", Provider.CPU)
 CUDA = OnnxRuntime("ort-cuda", Provider.CUDA)
+TENSORRT = OnnxRuntime("ort-tensorrt", Provider.TENSORRT)

@@ -1,53 +1,42 @@
-"""Parity: runs a reference and its candidates over the same images and says what changed."""
+"""Parity: what each candidate changed against the reference, over the same images."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecifar.artifacts import Accuracy, Comparison, Dataset, Gate, ParityReport
-from edgecifar.errors import VerificationError
+from edgecifar.artifacts import (
+    Accuracy,
+    Calibration,
+    Comparison,
+    Dataset,
+    Evidence,
+    ParityReport,
+    Policy,
+)
+from edgecifar.artifacts.gate import gravest
+from edgecifar.artifacts.report import Steps
+from edgecifar.errors import ModelError, VerificationError
 from edgecifar.progress import SILENT, Progress
-from edgecifar.protocol import Array, EngineInfo, LoadedModel, TensorInfo
-from edgecifar.verification import metrics
-from edgecifar.verification.feeding import Feeding, Outputs, are_probabilities, check_classes
-from edgecifar.verification.gates import judge
+from edgecifar.protocol import TensorInfo
+from edgecifar.verification import metrics, statistics
+from edgecifar.verification.caching import PredictionCache
+from edgecifar.verification.feeding import are_probabilities
+from edgecifar.verification.gallery import encode_images
+from edgecifar.verification.gates import Findings, Speed, judge
+from edgecifar.verification.running import (
+    Candidate,
+    Measured,
+    Reference,
+    subject_of,
+)
+from edgecifar.verification.scheduling import measure_all
 
 TWIN_RUNTIME = "litert"
-MAX_BATCH = 256
-MAX_BATCH_BYTES = 2**26
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """The model that the others are held against."""
-
-    name: str
-    """As the report shows it."""
-    model: LoadedModel
-    feeding: Feeding
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One artifact in one runtime."""
-
-    name: str
-    """As the report shows it: the file's name."""
-    format: str
-    precision: str
-    size_bytes: int
-    sha256: str
-    feeding: Feeding
-    load: Callable[[], LoadedModel]
-    """Called when its turn comes; the model is let go after it, so that one is in memory at a time."""
-    bundle: str | None = None
-    """Which bundle it belongs to; artifacts of one bundle are compared in quantization steps."""
-    limit: int | None = None
-    """Most images to run, the first of `balanced_order`; None: all."""
+EMULATED_TWIN_RUNTIME = "ort-cpu"
+REFERENCE_RUNTIME = "litert-reference"
+"""LiteRT's reference kernels: what the format's arithmetic is defined by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,30 +55,15 @@ class Circumstances:
     """What will not run, and why, one sentence each."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Measured:
-    """One model's outputs for some images of a data set."""
-
-    input: TensorInfo
-    output: TensorInfo
-    engine: EngineInfo
-    indices: NDArray[np.int64]
-    """(n,), rising: the images' places in the data set."""
-    probabilities: NDArray[np.float32]
-    """(n, classes)."""
-    step: float | None
-    """Real value of one quantization step of the output; None where it is not quantized."""
-    images_per_s: float
-    notes: tuple[str, ...]
-
-
 def verify_parity(
     reference: Reference,
     candidates: Sequence[Candidate],
     data: Dataset,
-    gate: Gate,
+    policy: Policy,
     circumstances: Circumstances,
     progress: Progress = SILENT,
+    cache: PredictionCache | None = None,
+    jobs: int = 1,
 ) -> ParityReport:
     """Returns what each candidate changed against the reference, over the same images.
 
@@ -97,11 +71,13 @@ def verify_parity(
 
     Args:
         reference: Runs over all images.
-        candidates: At least one; run one after the other, in order.
+        candidates: At least one; run one after the other, in order, unless there are several jobs.
         data: Images and labels, neither of which any model learned from.
-        gate: What each candidate must hold.
+        policy: What each candidate must hold.
         circumstances: What else the report says.
         progress: Gets one task for each model.
+        cache: Where outputs are kept from one call to the next; None: nowhere.
+        jobs: Most models that run at one time.
 
     Raises:
         VerificationError: There is no candidate, or one gives NaN, other classes, or takes other images.
@@ -112,21 +88,11 @@ def verify_parity(
         raise VerificationError(
             "There is nothing to compare with the reference.", " ".join(circumstances.skipped)
         )
-    subject = f"{reference.name} in {reference.model.info.runtime}"
-    expected = _measure(subject, reference.model, reference.feeding, data, np.arange(len(data)), progress)
-    measured = [_measure_candidate(candidate, data, progress) for candidate in candidates]
-    twins = [_find_twin(index, candidates, measured) for index in range(len(candidates))]
-    comparisons = tuple(
-        _compare(
-            candidate,
-            actual,
-            expected,
-            data,
-            gate,
-            None if twin is None else (candidates[twin], measured[twin]),
-        )
-        for candidate, actual, twin in zip(candidates, measured, twins, strict=True)
-    )
+    expected, outcomes = measure_all(reference, candidates, data, progress, cache, jobs)
+    candidates, measured, refused = _that_ran(candidates, outcomes)
+    runs = _runs(reference, expected, candidates, measured)
+    comparisons = tuple(_compare(run, expected, data, policy) for run in runs)
+    shown = (flip.image for one in comparisons if one.evidence for flip in one.evidence.worst_flips)
     return ParityReport(
         title=circumstances.title,
         reference=reference.name,
@@ -135,12 +101,15 @@ def verify_parity(
         reference_accuracy=Accuracy(
             correct=metrics.count_correct(expected.probabilities, data.labels), total=len(data)
         ),
+        reference_images_per_s=expected.images_per_s,
+        class_names=data.class_names,
         data_source=data.source,
         data_split=data.split,
         data_fingerprint=data.fingerprint,
-        gate=gate,
+        policy=policy,
         comparisons=comparisons,
-        skipped=circumstances.skipped,
+        images=encode_images(data, shown),
+        skipped=(*circumstances.skipped, *refused),
         notes=tuple(dict.fromkeys(note for one in (expected, *measured) for note in one.notes)),
         cpu=circumstances.cpu,
         cpu_flags=circumstances.cpu_flags,
@@ -150,112 +119,32 @@ def verify_parity(
     )
 
 
-def balanced_order(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Returns an order of the images whose every beginning is balanced by class: one of each class in turn.
+def _that_ran(
+    candidates: Sequence[Candidate], outcomes: Sequence[Measured | ModelError]
+) -> tuple[list[Candidate], list[Measured], list[str]]:
+    """Returns the candidates that ran, what they gave, and why the others did not."""
+    ran, measured, refused = [], [], []
+    for candidate, outcome in zip(candidates, outcomes, strict=True):
+        if isinstance(outcome, ModelError):
+            refused.append(outcome.problem)
+        else:
+            ran.append(candidate)
+            measured.append(outcome)
+    if not ran:
+        raise VerificationError("No engine can run any of these models.", " ".join(refused))
+    return ran, measured, refused
 
-    Args:
-        labels: (N,).
 
-    Returns:
-        int64 (N,), a permutation: the first image of each class, then the second of each, and so on.
+def _find_twin(
+    index: int, candidates: Sequence[Candidate], measured: Sequence[Measured], runtime: str
+) -> int | None:
+    """Returns whom to compare with in steps: the same file in `runtime`, else its int8 TFLite twin.
+
+    Where a CPU is emulated, the same file on this machine's own CPU takes the place of the default kernels.
     """
-    by_class = np.argsort(labels, kind="stable")
-    grouped = labels[by_class]
-    turn = np.empty(len(labels), np.int64)
-    turn[by_class] = np.arange(len(labels)) - np.searchsorted(grouped, grouped)
-    return np.lexsort((labels, turn))
-
-
-def _measure_candidate(candidate: Candidate, data: Dataset, progress: Progress) -> _Measured:
-    if candidate.limit is not None and candidate.limit < 1:
-        raise VerificationError(
-            f"{candidate.name}: {candidate.limit} images are too few to compare anything on."
-        )
-    indices = np.sort(balanced_order(data.labels)[: candidate.limit])
-    model = candidate.load()
-    return _measure(_subject(candidate, model.info), model, candidate.feeding, data, indices, progress)
-
-
-def _measure(
-    subject: str,
-    model: LoadedModel,
-    feeding: Feeding,
-    data: Dataset,
-    indices: NDArray[np.int64],
-    progress: Progress,
-) -> _Measured:
-    feeding.check(subject, model, data)
-    batch_size = max(1, min(MAX_BATCH, MAX_BATCH_BYTES // (data.images[0].size * 4)))
-    outputs: list[Array] = []
-    speed = _Speed()
-    with progress.task(subject, total=len(indices), unit="images") as task:
-        for start in range(0, len(indices), batch_size):
-            batch = indices[start : start + batch_size]
-            tensor = feeding.encode(data.images[batch], model.input)
-            began_ns = time.perf_counter_ns()
-            raw = model.predict(tensor)
-            speed.add(len(batch), time.perf_counter_ns() - began_ns)
-            _check_output(subject, raw, len(batch), len(data.class_names))
-            metrics.require_finite(raw, subject, batch)
-            outputs.append(raw)
-            task.advance(len(batch), images_per_s=speed.images_per_s)
-    probabilities = feeding.decode(np.concatenate(outputs), model.output)
-    return _Measured(
-        input=model.input,
-        output=model.output,
-        engine=model.info,
-        indices=indices,
-        probabilities=probabilities,
-        step=model.output.scale or feeding.output_step,
-        images_per_s=speed.images_per_s,
-        notes=tuple(_notes(subject, model, feeding, probabilities, len(data))),
-    )
-
-
-class _Speed:
-    """Images per second; the first batch, in which engines warm up, counts only while it is alone."""
-
-    def __init__(self) -> None:
-        self._batches: list[tuple[int, int]] = []
-
-    def add(self, images: int, duration_ns: int) -> None:
-        self._batches.append((images, duration_ns))
-
-    @property
-    def images_per_s(self) -> float:
-        counted = self._batches[1:] or self._batches
-        images = sum(images for images, _ in counted)
-        return images * 1e9 / max(1, sum(duration_ns for _, duration_ns in counted))
-
-
-def _check_output(subject: str, raw: Array, images: int, classes: int) -> None:
-    if raw.ndim != 2 or len(raw) != images:
-        raise VerificationError(f"{subject} gives an output of shape {raw.shape} for {images} images.")
-    check_classes(subject, raw.shape[1], classes)
-
-
-def _notes(
-    subject: str, model: LoadedModel, feeding: Feeding, probabilities: NDArray[np.float32], available: int
-) -> list[str]:
-    notes = []
-    if len(probabilities) < available:
-        notes.append(
-            f"{model.info.runtime} ran on {len(probabilities):,} of {available:,} images, balanced by class, "
-            "and is compared with the reference on those."
-        )
-    if feeding.outputs is Outputs.LOGITS:
-        notes.append(f"{subject}: its outputs were taken as logits, and softmax applied to them.")
-    elif not are_probabilities(probabilities, model.output):
-        notes.append(
-            f"{subject}: its outputs do not sum to one, so they are no probabilities; "
-            "they are compared as they come."
-        )
-    return notes
-
-
-def _find_twin(index: int, candidates: Sequence[Candidate], measured: Sequence[_Measured]) -> int | None:
-    """Returns whom to compare with in steps: the same file in LiteRT, else the bundle's int8 TFLite there."""
     candidate = candidates[index]
+    if measured[index].engine.emulator and runtime == TWIN_RUNTIME:
+        runtime = EMULATED_TWIN_RUNTIME
 
     def is_same_file(other: Candidate) -> bool:
         return other.sha256 == candidate.sha256
@@ -266,27 +155,88 @@ def _find_twin(index: int, candidates: Sequence[Candidate], measured: Sequence[_
 
     for matches in (is_same_file, is_int8_of_bundle):
         for place, other in enumerate(candidates):
-            runs_by_default_kernels = measured[place].engine.runtime == TWIN_RUNTIME
-            if runs_by_default_kernels and matches(other):
+            if measured[place].engine.runtime == runtime and matches(other):
                 alike = measured[index].step is not None and measured[index].step == measured[place].step
                 return place if place != index and alike else None
     return None
 
 
-def _compare(
-    candidate: Candidate,
-    actual: _Measured,
-    expected: _Measured,
-    data: Dataset,
-    gate: Gate,
-    twin: tuple[Candidate, _Measured] | None,
-) -> Comparison:
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A candidate with what it gave, and whom it is held against."""
+
+    candidate: Candidate
+    actual: Measured
+    twin: tuple[Candidate, Measured] | None
+    reference_kernels: tuple[Candidate, Measured] | None
+    speed: Speed
+
+    @property
+    def subject(self) -> str:
+        return subject_of(self.candidate, self.actual.engine)
+
+
+def _runs(
+    reference: Reference, expected: Measured, candidates: Sequence[Candidate], measured: Sequence[Measured]
+) -> list[_Run]:
+    pairs = list(zip(candidates, measured, strict=True))
+    twins, kernels = (
+        [_find_twin(index, candidates, measured, runtime) for index in range(len(candidates))]
+        for runtime in (TWIN_RUNTIME, REFERENCE_RUNTIME)
+    )
+    return [
+        _Run(
+            candidate,
+            actual,
+            None if twin is None else pairs[twin],
+            None if kernel is None else pairs[kernel],
+            _speed(actual, pairs, (reference.name, expected)),
+        )
+        for (candidate, actual), twin, kernel in zip(pairs, twins, kernels, strict=True)
+    ]
+
+
+def _speed(
+    actual: Measured, pairs: Sequence[tuple[Candidate, Measured]], reference: tuple[str, Measured]
+) -> Speed:
+    """Returns the time for an image against the float32 candidate in the same runtime, else the reference."""
+    name, base = next(
+        (
+            (candidate.name, other)
+            for candidate, other in pairs
+            if candidate.precision == "float32" and other.engine.runtime == actual.engine.runtime
+        ),
+        reference,
+    )
+    return Speed(_ratio(base.images_per_s, actual.images_per_s), f"{name} in {base.engine.runtime}")
+
+
+def _ratio(base: float | None, actual: float | None) -> float | None:
+    """Returns how many times as long an image takes as with `base`, both in images a second."""
+    return None if base is None or actual is None else base / actual
+
+
+def _compare(run: _Run, expected: Measured, data: Dataset, policy: Policy) -> Comparison:
+    candidate, actual = run.candidate, run.actual
     reference, labels = expected.probabilities[actual.indices], data.labels[actual.indices]
     correct = metrics.count_correct(actual.probabilities, labels)
     reference_correct = metrics.count_correct(reference, labels)
+    agreements = metrics.count_agreements(reference, actual.probabilities)
     flips = metrics.count_flips(reference, actual.probabilities, labels)
-    drop_pp = 100 * (reference_correct - correct) / len(labels)
-    verdict, broken_gates = judge(_subject(candidate, actual.engine), drop_pp, gate)
+    evidence = _evidence(actual, expected, data)
+    checks = judge(
+        Findings(
+            subject=run.subject,
+            total=len(labels),
+            drop_pp=100 * (reference_correct - correct) / len(labels),
+            agreement=agreements / len(labels),
+            size_bytes=candidate.size_bytes,
+            speed=run.speed,
+            class_names=data.class_names,
+            evidence=evidence,
+        ),
+        policy.gate_for(candidate.name, actual.engine.runtime),
+    )
     return Comparison(
         artifact=candidate.name,
         format=candidate.format,
@@ -297,27 +247,75 @@ def _compare(
         engine=actual.engine,
         accuracy=Accuracy(correct=correct, total=len(labels)),
         reference_correct=reference_correct,
-        agreements=metrics.count_agreements(reference, actual.probabilities),
+        agreements=agreements,
         wrong_to_right=flips.wrong_to_right,
         right_to_wrong=flips.right_to_wrong,
         max_difference=metrics.max_difference(reference, actual.probabilities),
         mean_difference=metrics.mean_difference(reference, actual.probabilities),
         output_step=actual.step,
-        twin=None if twin is None else _subject(twin[0], twin[1].engine),
+        twin=None if run.twin is None else subject_of(run.twin[0], run.twin[1].engine),
         max_twin_steps=None
-        if twin is None or actual.step is None
-        else _max_twin_steps(actual, twin[1], actual.step),
+        if run.twin is None or actual.step is None
+        else _max_twin_steps(actual, run.twin[1], actual.step),
+        reference_kernels=None
+        if run.reference_kernels is None or actual.step is None
+        else _steps(actual, run.reference_kernels, actual.step),
         images_per_s=actual.images_per_s,
-        verdict=verdict,
-        broken_gates=broken_gates,
+        verdict=gravest(check.verdict for check in checks),
+        checks=checks,
+        evidence=evidence,
     )
 
 
-def _max_twin_steps(one: _Measured, other: _Measured, step: float) -> int:
+def _evidence(actual: Measured, expected: Measured, data: Dataset) -> Evidence:
+    reference, candidate = expected.probabilities[actual.indices], actual.probabilities
+    labels, total = data.labels[actual.indices], len(actual.indices)
+    was_right, is_right = metrics.top1(reference) == labels, metrics.top1(candidate) == labels
+    lost, won = was_right & ~is_right, ~was_right & is_right
+    flips = (int(lost.sum()), int(won.sum()))
+    agreements = metrics.count_agreements(reference, candidate)
+    # Steps of logits are no steps of a probability.
+    step = actual.step if np.array_equal(actual.outputs, candidate) else None
+    return Evidence(
+        accuracy_interval=statistics.proportion_interval(int(is_right.sum()), total),
+        agreement_interval=statistics.proportion_interval(agreements, total),
+        drop_interval_pp=statistics.bootstrap_interval_pp(*flips, total),
+        drop_score_interval_pp=statistics.score_interval_pp(*flips, total),
+        mcnemar_p=statistics.mcnemar_p(*flips),
+        confusion=metrics.confusion(candidate, labels),
+        reference_confusion=metrics.confusion(reference, labels),
+        right_to_wrong=metrics.count_by_class(lost, labels, len(data.class_names)),
+        wrong_to_right=metrics.count_by_class(won, labels, len(data.class_names)),
+        calibration=_calibration(candidate, actual.output, labels),
+        reference_calibration=_calibration(reference, expected.output, labels),
+        differences=metrics.distribution(reference, candidate, step),
+        worst_flips=metrics.worst_flips(reference, candidate, labels, data.split_places[actual.indices]),
+    )
+
+
+def _calibration(
+    probabilities: NDArray[np.float32], output: TensorInfo, labels: NDArray[np.int64]
+) -> Calibration | None:
+    """Returns the calibration, or None where the outputs are no probabilities."""
+    return metrics.calibration(probabilities, labels) if are_probabilities(probabilities, output) else None
+
+
+def _steps(one: Measured, other: tuple[Candidate, Measured], step: float) -> Steps:
+    candidate, measured = other
+    # Both start the same balanced order, so the images that both saw are never none.
+    _, rows, other_rows = np.intersect1d(
+        one.indices, measured.indices, assume_unique=True, return_indices=True
+    )
+    ours, theirs = one.outputs[rows], measured.outputs[other_rows]
+    return Steps(
+        subject=subject_of(candidate, measured.engine),
+        max_steps=metrics.max_steps(ours, theirs, step),
+        exact_images=int(np.count_nonzero(np.all(ours == theirs, axis=1))),
+        images=len(rows),
+    )
+
+
+def _max_twin_steps(one: Measured, other: Measured, step: float) -> int:
     # Both start the same balanced order, so the images that both saw are never none.
     _, rows, other_rows = np.intersect1d(one.indices, other.indices, assume_unique=True, return_indices=True)
-    return metrics.max_steps(one.probabilities[rows], other.probabilities[other_rows], step)
-
-
-def _subject(candidate: Candidate, engine: EngineInfo) -> str:
-    return f"{candidate.name} in {engine.runtime}"
+    return metrics.max_steps(one.outputs[rows], other.outputs[other_rows], step)

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from edgecifar.artifacts import Accuracy, Comparison, Gate, ParityReport, Verdict
+from edgecifar.artifacts import Accuracy, Comparison, Gate, ParityReport, Policy, Verdict
 from edgecifar.protocol import EngineInfo
 
 ENGINE = EngineInfo("litert", "LiteRT", "2.3.0", "CPU, XNNPACK", 1)
@@ -30,7 +30,7 @@ def comparison(**changes: Any) -> Comparison:
         "max_twin_steps": None,
         "images_per_s": 1000.0,
         "verdict": Verdict.PASS,
-        "broken_gates": (),
+        "checks": (),
     }
     return Comparison(**fields | changes)
 
@@ -45,7 +45,7 @@ def report(*verdicts: Verdict) -> ParityReport:
         data_source="sample",
         data_split="test",
         data_fingerprint="0" * 64,
-        gate=Gate(max_drop_pp=0.5),
+        policy=Policy(gate=Gate(max_drop_pp=0.5)),
         comparisons=tuple(comparison(verdict=verdict) for verdict in verdicts),
         skipped=(),
         cpu="a CPU",

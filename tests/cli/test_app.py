@@ -17,7 +17,19 @@ from edgecifar.cli.terminal import Terminal, figures_text, repeatable, with_data
 from edgecifar.errors import DataError, EdgecifarError, EngineMissingError
 from edgecifar.runtimes import RUNTIME_NAMES
 
-COMMANDS = ["train", "compress", "export", "recipes", "summary", "verify", "predict", "show", "doctor"]
+COMMANDS = [
+    "train",
+    "compress",
+    "export",
+    "recipes",
+    "summary",
+    "verify",
+    "compare",
+    "predict",
+    "show",
+    "doctor",
+    "unpack-check",
+]
 
 
 def test_help_names_commands_and_exit_statuses(invoke: Any) -> None:
@@ -62,6 +74,14 @@ def test_version(invoke: Any) -> None:
         ["verify", "--limit", "0"],
         ["verify", "--mean", "121"],
         ["verify", "--mean", "300", "--std", "1"],
+        ["verify", "--mean", "1,2", "--std", "1"],
+        ["verify", "--scale", "1/0"],
+        ["verify", "--scale", "1,1,1"],
+        ["verify", "--scale", "1/255", "--mean", "121", "--std", "64"],
+        ["verify", "--layout", "nchw"],
+        ["verify", "--layout", "chw", "--scale", "1"],
+        ["verify", "--channels", "bgr"],
+        ["predict", "x.onnx", "y.png", "--resize", "0", "--scale", "1"],
         ["verify", "--mean", "0", "--std", "0"],
         ["predict"],
         ["predict", "x.onnx", "--first", "0"],
@@ -195,6 +215,35 @@ def test_a_terminal_gets_a_bar_that_keeps_its_time(width: int, told: str) -> Non
     assert "train " in screen.getvalue()
     assert " 50% ETA " in screen.getvalue()
     assert told in screen.getvalue()
+
+
+def test_tasks_at_one_time_share_the_terminal() -> None:
+    screen = io.StringIO()
+    terminal = Terminal(quiet=False, debug=False)
+    terminal._err = Console(file=screen, force_terminal=True, width=100, color_system=None)
+    with terminal.task("first", 100, "images") as one:
+        with terminal.task("second", 10, "images") as other:
+            one.advance(50)
+            other.advance(9)
+            assert terminal._bars is not None
+            terminal._bars.refresh()
+        one.advance(25)
+    with terminal.task("third", 1, "images"):
+        pass
+    shown = screen.getvalue()
+    assert all(text in shown for text in ("first", " 50%", "second", " 90%", " 75%", "third"))
+    assert terminal._bars is None
+
+
+def test_a_log_tells_how_long_it_will_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = io.StringIO()
+    terminal = Terminal(quiet=False, debug=False)
+    terminal._err = Console(file=log, force_terminal=False, width=90, soft_wrap=True)
+    clock = iter([0.0, 0.0, 10.0, 20.0])
+    monkeypatch.setattr("edgecifar.cli.terminal.time.monotonic", lambda: next(clock))
+    with terminal.task("m.onnx in ort-cpu", 1000, "images") as task:
+        task.advance(250)
+    assert log.getvalue() == "m.onnx in ort-cpu  25%  25 images/s, 30 s left\n"
 
 
 def test_a_log_gets_a_line_at_the_end_of_each_epoch() -> None:

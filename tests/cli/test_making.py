@@ -22,7 +22,7 @@ def test_train_without_compression_then_compress(invoke: Any, tmp_path: Path) ->
     assert json.loads((run / "run.json").read_text(encoding="utf-8")) == trained.json
     assert not (run / "trained").exists()
 
-    compressed = invoke("compress", "--qat", "--epochs", 1, "--device", "cpu")
+    compressed = invoke("compress", "--qat", "--epochs", 1, "--distill", 0.5, "--device", "cpu")
     assert compressed.status == 0
     assert "The newest run: runs/demo-shallow3-0001." in compressed.err
     assert "validation top-1, quantization-aware" in compressed.out
@@ -33,6 +33,7 @@ def test_train_without_compression_then_compress(invoke: Any, tmp_path: Path) ->
     # --qat alone: the recipe's pruning is not asked for.
     assert record["sparsity"] < 0.01
     assert record["recipe"]["compression"]["quantization"]["epochs"] == 1
+    assert record["recipe"]["compression"]["quantization"]["distillation"] == 0.5
     assert (folder / "qat.h5").is_file()
 
 

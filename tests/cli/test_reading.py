@@ -154,7 +154,7 @@ def test_verify_shows_a_table_and_writes_a_report(invoke: Any, made: Any, tmp_pa
     assert outcome.status == 0
     assert "model.int8.onnx" in outcome.out
     assert "reference.keras" in outcome.out
-    assert f"Report: {tmp_path / 'report' / 'report.md'}" in outcome.out.replace("\n", "")
+    assert f"Report: {tmp_path / 'report' / 'index.html'}" in outcome.out.replace("\n", "")
     assert "1,000 test images" in outcome.err
     assert (tmp_path / "report" / "report.json").is_file()
 

@@ -106,4 +106,10 @@ def test_verify_compares_every_file_in_its_engines(made: Any, command_line: Any,
     assert by_place["model.float32.tflite", "litert"]["accuracy"]["total"] == 200
     assert by_place["model.float32.tflite", "litert-reference"]["accuracy"]["total"] == 10
     assert by_place["model.int8.onnx", "ort-cpu"]["max_twin_steps"] <= 2
-    assert {path.name for path in (bundle / "report").iterdir()} == {"report.json", "report.md", "report.png"}
+    assert {path.name for path in (bundle / "report").iterdir()} == {
+        "index.html",
+        "junit.xml",
+        "report.json",
+        "report.md",
+        "report.png",
+    }

@@ -1,10 +1,20 @@
 """Reports with figures made up by hand."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from edgecifar.artifacts import Accuracy, Comparison, Gate, ParityReport, Verdict
+from edgecifar.artifacts import (
+    Accuracy,
+    Comparison,
+    Gate,
+    GateCheck,
+    GateKind,
+    ParityReport,
+    Policy,
+    Verdict,
+)
 from edgecifar.protocol import EngineInfo
 
 TOTAL = 10_000
@@ -43,7 +53,7 @@ def _comparison(artifact: str, runtime: str, correct: int, size_bytes: int, **ch
         "max_twin_steps": None,
         "images_per_s": 2345.6,
         "verdict": Verdict.PASS,
-        "broken_gates": (),
+        "checks": (),
     }
     return Comparison.model_validate(fields | changes)
 
@@ -65,7 +75,8 @@ def make_report() -> Callable[..., ParityReport]:
             "data_source": "cifar10",
             "data_split": "test",
             "data_fingerprint": "ef" * 32,
-            "gate": Gate(max_drop_pp=0.5),
+            "policy": Policy(gate=Gate(max_drop_pp=0.5)),
+            "class_names": ("cat", "dog", "frog"),
             "comparisons": comparisons,
             "skipped": (),
             "cpu": "A CPU of 2 cores",
@@ -90,7 +101,13 @@ def report(make_report: Callable[..., ParityReport]) -> ParityReport:
         "right_to_wrong": 3,
         "wrong_to_right": 1,
     }
-    broken = "model.int8.onnx in ort-cpu loses 0.62 pp, more than the 0.50 pp allowed"
+    check = GateCheck(
+        kind=GateKind.MAX_DROP,
+        limit=0.5,
+        measured=0.62,
+        verdict=Verdict.FAIL,
+        sentence="model.int8.onnx in ort-cpu loses 0.62 pp, more than the 0.50 pp allowed",
+    )
     return make_report(
         _comparison(
             "model.float32.tflite", "litert", 9_170, 1_243_904, output_step=None, max_difference=3e-7
@@ -112,8 +129,19 @@ def report(make_report: Callable[..., ParityReport]) -> ParityReport:
             twin=twin,
             max_twin_steps=1,
             verdict=Verdict.FAIL,
-            broken_gates=(broken,),
+            checks=(check,),
         ),
         skipped=("ort-cuda: no NVIDIA GPU is here.",),
         notes=("model.int8.tflite in litert-reference ran on 1,000 of 10,000 images, balanced by class.",),
     )
+
+
+@pytest.fixture
+def real_report() -> ParityReport:
+    """What this command measured, without a network, and kept as `real_report.json`.
+
+    edgecifar verify exported/tiny-resnet8/model.int8.tflite exported/tiny-resnet8/model.int8.onnx
+        --against exported/tiny-resnet8 --data sample --runtime litert --runtime ort-cpu
+        --max-drop 0.5pp --drop-bound upper --min-agreement 90%
+    """
+    return ParityReport.read(Path(__file__).parent / "real_report.json")

@@ -19,9 +19,13 @@ def test_the_verdict_comes_first(report: ParityReport) -> None:
 
 def test_the_table_is_well_formed_and_complete(report: ParityReport) -> None:
     text = render_markdown(report, "report.png")
-    heading, rule, *rows = _table(text)
+    table = _table(text.partition("<summary>All figures")[2])
+    heading, rule, *rows = table
     assert len(rows) == len(report.comparisons)
     assert {len(row) for row in (heading, rule, *rows)} == {13}
+    summary = _table(text.partition("<details>")[0])
+    assert len(summary) == len(table)
+    assert {len(row) for row in summary} == {9}
     assert all(re.fullmatch(":--|--:", cell) for cell in rule)
     assert dict(zip(heading, rows[-1], strict=True)) == {
         "artifact": "model.int8.onnx",
@@ -38,7 +42,7 @@ def test_the_table_is_well_formed_and_complete(report: ParityReport) -> None:
         "images/s": "2,346",
         "verdict": "fail",
     }
-    lines = text.splitlines()
+    lines = text.partition("<details>")[0].splitlines()
     start = lines.index(next(line for line in lines if line.startswith("|")))
     assert all(line.startswith("|") for line in lines[start : start + len(rows) + 2])
     assert lines[start - 1] == lines[start + len(rows) + 2] == ""
@@ -67,7 +71,7 @@ def test_a_passing_report_has_no_broken_gates_or_notes(
     make_report: Callable[..., ParityReport], make_comparison: Callable[..., Comparison]
 ) -> None:
     text = render_markdown(make_report(make_comparison("a.tflite", "litert", 9_170, 1)), "report.png")
-    before, _, _ = text.partition("### How it was measured")
+    before, _, _ = text.partition("<summary>How it was measured")
     assert before.startswith("**edge-vgg6 passes in 1 comparison: none loses accuracy.**\n\nReference: ")
     assert "\n- " not in before
     assert "\n\n\n" not in text
@@ -78,7 +82,7 @@ def test_names_cannot_break_the_table(
 ) -> None:
     name = "a|b\n<img src=x>`*_model_int8_*.tflite"
     text = render_markdown(make_report(make_comparison(name, "litert", 9_170, 1)), "report.png")
-    heading, _, row = _table(text)
+    heading, _, row = _table(text.partition("<details>")[0])
     assert len(row) == len(heading)
     assert row[0] == r"a\|b \<img src=x\>\`\*\_model_int8\_\*.tflite"
 

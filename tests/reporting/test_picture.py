@@ -6,7 +6,7 @@ import pytest
 from matplotlib.text import Text
 from PIL import Image
 
-from edgecifar.artifacts import Comparison, Gate, ParityReport, Verdict
+from edgecifar.artifacts import Comparison, Gate, ParityReport, Policy, Verdict
 from edgecifar.reporting import picture
 
 
@@ -63,7 +63,7 @@ def test_all_marks_and_the_gate_lie_within_the_axis(
     report = make_report(
         make_comparison("a.tflite", "litert", 9_500, 1),
         make_comparison("b.tflite", "litert", 1_000, 1, verdict=Verdict.FAIL),
-        gate=Gate(max_drop_pp=95.0),
+        policy=Policy(gate=Gate(max_drop_pp=95.0)),
     )
     (axes,) = picture.draw(report).axes
     low, high = axes.get_xlim()
@@ -90,4 +90,4 @@ def test_text_stays_in_the_picture_whatever_the_names(
 
 
 def test_a_report_without_a_gate_or_rows_can_be_drawn(make_report: Callable[..., ParityReport]) -> None:
-    assert not any(text.startswith("gate") for text in _texts(make_report(gate=Gate())))
+    assert not any(text.startswith("gate") for text in _texts(make_report(policy=Policy())))

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 
-from edgecifar.artifacts import Comparison, Gate, ParityReport, Verdict
+from edgecifar.artifacts import Comparison, Gate, ParityReport, Policy, Rule, Verdict
+from edgecifar.choices import Bound
 from edgecifar.reporting import sentences
 
 MakeReport = Callable[..., ParityReport]
@@ -12,7 +13,10 @@ def test_a_failed_gate_is_said_first(report: ParityReport) -> None:
         "edge-vgg6 fails in 1 of 7 comparisons: "
         "the largest drop is 0.62 pp (model.int8.onnx in ort-cpu); 1 skipped."
     )
-    assert sentences.gate_sentence(report) == "Top-1 accuracy may drop by at most 0.5 pp: 6 passed, 1 failed."
+    assert sentences.gate_sentences(report) == (
+        "Gate: drop ≤ 0.5 pp.",
+        "6 passed, 1 failed, 0 undecided.",
+    )
     assert sentences.broken_gates(report) == (
         "model.int8.onnx in ort-cpu loses 0.62 pp, more than the 0.50 pp allowed.",
     )
@@ -34,9 +38,9 @@ def test_no_loss_is_no_drop(make_report: MakeReport, make_comparison: MakeCompar
 
 def test_no_gate_is_no_pass(make_report: MakeReport, make_comparison: MakeComparison) -> None:
     comparison = make_comparison("a.tflite", "litert", 9_000, 1, verdict=Verdict.NONE)
-    report = make_report(comparison, gate=Gate())
+    report = make_report(comparison, policy=Policy())
     assert sentences.verdict_sentence(report).startswith("edge-vgg6 was held to no gate in 1 comparison")
-    assert sentences.gate_sentence(report) == "No gate was set."
+    assert sentences.gate_sentences(report) == ("No gate was set.",)
 
 
 def test_nothing_compared_is_no_pass(make_report: MakeReport) -> None:
@@ -54,4 +58,40 @@ def test_each_runtime_is_named_once(report: ParityReport) -> None:
 def test_the_reference_is_named_with_its_accuracy(report: ParityReport) -> None:
     assert sentences.reference_phrase(report) == (
         "model.keras in Keras 2.21.0 (CPU, 2 threads): 91.70 % of 10,000 test images of cifar10"
+    )
+
+
+def test_an_undecided_gate_is_no_pass(make_report: MakeReport, make_comparison: MakeComparison) -> None:
+    report = make_report(make_comparison("a.tflite", "litert", 9_170, 1, verdict=Verdict.UNDECIDED))
+    assert sentences.verdict_sentence(report).startswith(
+        "edge-vgg6 is not proven to pass in 1 of 1 comparison"
+    )
+    assert not report.passed
+
+
+def test_rules_say_whom_they_are_for(make_report: MakeReport) -> None:
+    policy = Policy(
+        gate=Gate(max_drop_pp=0.5, drop_bound=Bound.UPPER, min_agreement=0.98),
+        rules=(Rule(artifact="*.int8.*", runtime="ort-*", max_size_bytes=350_000, max_latency_ratio=1.5),),
+    )
+    assert sentences.gate_sentences(make_report(policy=policy))[:2] == (
+        "Gate: drop ≤ 0.5 pp (upper 95 % bound), agreement ≥ 98 %.",
+        "For *.int8.* in ort-*: size ≤ 350,000 bytes, time ≤ 1.5 times the float model's.",
+    )
+
+
+def test_the_answer_hangs_on_the_gravest_with_the_largest_drop(report: ParityReport) -> None:
+    decisive = sentences.decisive(report)
+    assert decisive is not None
+    assert decisive.subject == "model.int8.onnx in ort-cpu"
+
+
+def test_a_rule_that_changes_the_bound_alone_says_so(make_report: MakeReport) -> None:
+    rules = (
+        Rule(runtime="litert-reference", drop_bound=Bound.POINT),
+        Rule(artifact="*.int8.*", drop_bound=Bound.UPPER),
+    )
+    assert sentences.gate_sentences(make_report(policy=Policy(rules=rules)))[:2] == (
+        "In litert-reference: the drop itself counts.",
+        "For *.int8.*: the drop's upper 95 % bound counts.",
     )

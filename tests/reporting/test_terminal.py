@@ -63,7 +63,7 @@ def test_everything_that_a_person_must_know_is_there(report: ParityReport, width
         "Skipped: ort-cuda: no NVIDIA GPU is here.",
         "Note: model.int8.tflite in litert-reference ran on 1,000 of 10,000 images, balanced by class.",
         "LiteRT 2.3.0",
-        "Top-1 accuracy may drop by at most 0.5 pp: 6 passed, 1 failed.",
+        "Gate: drop ≤ 0.5 pp. 6 passed, 1 failed, 0 undecided.",
     ):
         assert expected in text
 

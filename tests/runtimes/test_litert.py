@@ -92,3 +92,23 @@ def test_a_graph_that_holds_its_batch_size_runs_image_by_image(tiny, tmp_path):
     flat = images.reshape(5, 3072)
     logits = np.exp(flat[:, :10] - flat.mean(axis=1, keepdims=True))
     np.testing.assert_allclose(found, logits / logits.sum(axis=1, keepdims=True), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["litert", "litert-builtin", "litert-reference"])
+def test_a_graph_of_one_batch_size_runs_any_number_of_images(name, tmp_path):
+    import edgecifar  # noqa: F401, I001  it chooses Keras 2
+    import tensorflow as tf
+
+    rng = np.random.default_rng(1)
+    weights = rng.random((192, 3), dtype=np.float32)
+    # The reshape holds the four as a constant.
+    serve = tf.function(
+        lambda image: tf.reshape(image, (4, 192)) @ weights,
+        input_signature=[tf.TensorSpec((4, 8, 8, 3), tf.float32)],
+    )
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([serve.get_concrete_function()])
+    path = tmp_path / "four.tflite"
+    path.write_bytes(converter.convert())
+    images = rng.random((6, 8, 8, 3), dtype=np.float32)
+    outputs = get_runtime(name).load(path, threads=1).predict(images)
+    np.testing.assert_allclose(outputs, images.reshape(6, 192) @ weights, rtol=1e-5)

@@ -78,3 +78,18 @@ def test_a_model_with_two_inputs_is_refused(tmp_path):
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
     with pytest.raises(ModelError, match="has 2 inputs and 1 outputs"):
         get_runtime("ort-cpu").load(path, threads=1)
+
+
+def test_weights_in_a_file_beside_the_model_are_found(models, tmp_path):
+    import onnx
+
+    path, plain = tmp_path / "m.onnx", models["float32.onnx"]
+    model = onnx.load(plain)
+    onnx.save(model, path, save_as_external_data=True, location="m.onnx.data", size_threshold=100)
+    loaded = get_runtime("ort-cpu").load(path, threads=1)
+    batch = np.random.default_rng(0).integers(0, 255, (3, 32, 32, 3)).astype(loaded.input.dtype)
+    expected = get_runtime("ort-cpu").load(plain, threads=1).predict(batch)
+    np.testing.assert_array_equal(loaded.predict(batch), expected)
+    (tmp_path / "m.onnx.data").unlink()
+    with pytest.raises(ModelError, match=r"m\.onnx: ONNX Runtime refuses it"):
+        get_runtime("ort-cpu").load(path, threads=1)

@@ -1,28 +1,27 @@
 import gc
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from edgecifar.artifacts import Accuracy, Dataset, Gate, ParityReport, Verdict
+from edgecifar.artifacts import Accuracy, Dataset, Gate, ParityReport, Policy, Rule, Verdict
+from edgecifar.choices import Bound
 from edgecifar.errors import VerificationError
-from edgecifar.progress import Task
-from edgecifar.protocol import Array, LoadedModel, TensorInfo
+from edgecifar.protocol import Array, EngineInfo, LoadedModel, TensorInfo
 from edgecifar.verification import (
     Candidate,
     Circumstances,
     Feeding,
     Outputs,
     Reference,
-    balanced_order,
     parity,
     verify_parity,
 )
+from edgecifar.verification.gates import Speed
 
 INT8_OUTPUT = TensorInfo("out", (None, 3), "int8", 1 / 256, -128)
 UINT8_OUTPUT = TensorInfo("out", (None, 3), "uint8", 1 / 256, 0)
@@ -63,7 +62,7 @@ def verify(
         *candidates: Candidate, table: Array = REFERENCE, labels: list[int] = LABELS, gate: Gate = NO_GATE
     ) -> ParityReport:
         reference = Reference("model.keras", make_model(table, "keras"), feeding, "sha of the reference")
-        return verify_parity(reference, candidates, make_data(labels), gate, circumstances)
+        return verify_parity(reference, candidates, make_data(labels), Policy(gate=gate), circumstances)
 
     return run
 
@@ -208,48 +207,6 @@ def test_nothing_to_compare_is_no_pass(verify: Verify) -> None:
         verify()
 
 
-def test_images_run_in_batches_and_progress_is_told(
-    monkeypatch: pytest.MonkeyPatch,
-    make_model: Callable[..., LoadedModel],
-    make_data: MakeData,
-    make_candidate: Callable[..., Candidate],
-    feeding: Feeding,
-    circumstances: Circumstances,
-) -> None:
-    monkeypatch.setattr(parity, "MAX_BATCH", 2)
-    labels = [0, 1, 2, 0, 1]
-    table = np.eye(3, dtype=np.float32)[labels]
-    model = make_model(table)
-    told: list[tuple[str, int, str, int, float]] = []
-
-    class Recorder:
-        def task(self, name: str, total: int, unit: str) -> AbstractContextManager[Task]:
-            class Advance:
-                def advance(self, amount: int = 1, **figures: float) -> None:
-                    told.append((name, total, unit, amount, figures["images_per_s"]))
-
-            @contextmanager
-            def context() -> Iterator[Task]:
-                yield Advance()
-
-            return context()
-
-        def say(self, message: str) -> None:
-            raise AssertionError(message)
-
-    reference = Reference("model.keras", make_model(table, "keras"), feeding, "sha")
-    report = verify_parity(
-        reference, [make_candidate(model)], make_data(labels), Gate(), circumstances, progress=Recorder()
-    )
-    assert report.comparisons[0].accuracy == Accuracy(correct=5, total=5)
-    assert [len(batch) for batch in model.batches] == [2, 2, 1]  # type: ignore[attr-defined]
-    assert [row[:4] for row in told[3:]] == [
-        ("model.tflite in litert", 5, "images", 2),
-        ("model.tflite in litert", 5, "images", 2),
-        ("model.tflite in litert", 5, "images", 1),
-    ]
-
-
 def test_one_candidate_is_in_memory_at_a_time(
     verify: Verify, make_model: MakeModel, make_candidate: Callable[..., Candidate]
 ) -> None:
@@ -268,25 +225,59 @@ def test_one_candidate_is_in_memory_at_a_time(
     assert alive_before == [0, 0]
 
 
-def test_speed_leaves_the_first_batch_out_unless_it_is_alone() -> None:
-    speed = parity._Speed()
-    speed.add(10, 5_000_000_000)
-    assert speed.images_per_s == 2.0
-    speed.add(10, 100_000_000)
-    assert speed.images_per_s == 100.0
+def test_the_evidence_of_a_hand_computed_comparison(
+    verify: Verify, make_model: MakeModel, make_candidate: Callable[..., Candidate]
+) -> None:
+    report = verify(make_candidate(make_model(CANDIDATE)), gate=Gate(max_drop_pp=60, drop_bound=Bound.UPPER))
+    (comparison,) = report.comparisons
+    evidence = comparison.evidence
+    assert evidence is not None
+    # Images 1 and 3, of classes 1 and 0, are lost.
+    assert (evidence.right_to_wrong, evidence.wrong_to_right) == ((1, 1, 0), (0, 0, 0))
+    assert evidence.reference_confusion.cells == ((0, 0, 2), (1, 1, 1), (2, 0, 1))
+    assert evidence.confusion.cells == ((0, 0, 1), (0, 1, 1), (1, 0, 1), (2, 0, 1))
+    assert evidence.class_drops_pp == (50, 100, 0)
+    assert evidence.mcnemar_p == pytest.approx(0.5)
+    assert evidence.differences.maximum == pytest.approx(0.5)
+    assert [flip.image for flip in evidence.worst_flips] == [3, 1]
+    assert sorted(report.images) == [1, 3]
+    assert report.class_names == ("ant", "bee", "cat")
+    # 50 points lost of the 60 allowed: four images prove nothing.
+    assert comparison.verdict is Verdict.UNDECIDED
+    assert not report.passed
+    assert (
+        report.comparisons[0]
+        .undecided_gates[0]
+        .startswith("model.tflite in litert lost 50.00 pp on 4 images")
+    )
 
 
-def test_balanced_order_of_a_hand_made_list() -> None:
-    assert balanced_order(np.array([2, 0, 0, 1, 2, 0])).tolist() == [1, 3, 0, 2, 4, 5]
+def test_rules_are_for_those_whose_names_match(
+    make_model: MakeModel,
+    make_candidate: Callable[..., Candidate],
+    make_data: MakeData,
+    feeding: Feeding,
+    circumstances: Circumstances,
+) -> None:
+    reference = Reference("model.keras", make_model(REFERENCE, "keras"), feeding, "sha of the reference")
+    policy = Policy(rules=(Rule(artifact="*.int8.*", max_size_bytes=1),))
+    candidates = [
+        make_candidate(make_model(REFERENCE), name) for name in ("m.int8.tflite", "m.float32.tflite")
+    ]
+    report = verify_parity(reference, candidates, make_data(LABELS), policy, circumstances)
+    assert [one.verdict for one in report.comparisons] == [Verdict.FAIL, Verdict.NONE]
 
 
-@given(st.lists(st.integers(0, 4), min_size=1, max_size=60))
-def test_every_beginning_of_the_balanced_order_is_balanced(labels: list[int]) -> None:
-    array = np.array(labels)
-    order = balanced_order(array)
-    assert sorted(order.tolist()) == list(range(len(labels)))
-    for length in range(1, len(labels) + 1):
-        seen = np.bincount(array[order[:length]], minlength=5)
-        left = np.bincount(array, minlength=5) - seen
-        # A class with images to spare is never more than one behind another.
-        assert all(seen[a] + 1 >= seen.max() for a in range(5) if left[a] > 0)
+def test_time_is_held_against_the_float_model_in_the_same_engine() -> None:
+    engine = EngineInfo("litert", "LiteRT", "1", "CPU", 1)
+
+    def measured(images_per_s: float, runtime: str) -> Any:
+        return SimpleNamespace(engine=replace(engine, runtime=runtime), images_per_s=images_per_s)
+
+    def candidate(precision: str) -> Any:
+        return SimpleNamespace(name=f"m.{precision}", precision=precision)
+
+    int8, base, reference = measured(50, "litert"), measured(100, "litert"), measured(400, "keras")
+    pairs = [(candidate("float32"), base), (candidate("int8"), int8)]
+    assert parity._speed(int8, pairs, ("r", reference)) == Speed(2.0, "m.float32 in litert")
+    assert parity._speed(int8, pairs[1:], ("r", reference)) == Speed(8.0, "r in keras")

@@ -1,0 +1,241 @@
+"""verify --layers and diagnose: why an export lost, and why an app's outputs are not the model's."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from edgecifar.artifacts import Dataset, Preprocessing
+from edgecifar.artifacts.diagnosis import Diagnosis
+from edgecifar.artifacts.layers import LayersReport, Strayed
+from edgecifar.choices import Source, Split
+from edgecifar.errors import VerificationError
+from edgecifar.exporting.options import Io, Precision
+from edgecifar.host import core_count
+from edgecifar.pipeline.proving import Model, as_list, comparison_images, reference_place, with_known_names
+from edgecifar.pipeline.subjects import (
+    Subject,
+    check_classes,
+    open_file,
+    open_model,
+    open_reference,
+    open_subjects,
+    place_of,
+)
+from edgecifar.progress import SILENT, Progress
+from edgecifar.protocol import Tapped
+from edgecifar.runtimes import get_runtime
+from edgecifar.runtimes.tapping import TAPPED_RUNTIMES, open_tapped
+from edgecifar.verification.diagnosis import Site, diagnose, try_mistakes
+from edgecifar.verification.diagnosis.logged import read_logged
+from edgecifar.verification.feeding import Feeding
+from edgecifar.verification.inputs import InputSpec
+from edgecifar.verification.layers import compare_layers, find_stray, measure_what_if
+from edgecifar.verification.running import balanced_order
+
+LAYER_IMAGES = 50
+"""Every element of every layer counts: fifty images give millions in the first layers, 500 in the last."""
+STRAY_IMAGES = 10
+"""Reference kernels take their time, and one image shows where a runtime strays."""
+WHAT_IF_IMAGES = 500
+DIAGNOSIS_IMAGES = 200
+
+_TWINS = {
+    "litert": ("litert-builtin", "litert-reference"),
+    "litert-builtin": ("litert",),
+    "litert-reference": ("litert",),
+}
+
+
+def explain_layers(
+    models: Model | Sequence[Model],
+    *,
+    against: Model | None = None,
+    split: Split = Split.TEST,
+    source: Source | None = None,
+    data_dir: Path | str | None = None,
+    limit: int | None = None,
+    what_if: int = 0,
+    runtimes: Sequence[str] = (),
+    preprocessing: Preprocessing | InputSpec | None = None,
+    progress: Progress = SILENT,
+) -> tuple[LayersReport, ...]:
+    """Returns for each compressed TFLite and ONNX file what each of its layers lost, and where it begins.
+
+    Args:
+        models: As for `verify`.
+        against: The reference, as for `verify`; a bundle's or run's is taken as its float32 TFLite or ONNX
+            file, and converted to one where there is none.
+        split: Which images.
+        source: Where they come from, as for `verify`.
+        data_dir: Where they lie.
+        limit: Most images, balanced over the classes, where LAYER_IMAGES and WHAT_IF_IMAGES are more.
+        what_if: So many of the worst layers are kept in float, each alone and all together; 0: none.
+        runtimes: In which to look; none: the usual one for each file.
+        preprocessing: What model files see that lie in no bundle or run.
+        progress: Told of each model.
+
+    Raises:
+        EdgecifarError: Any of its kinds: see `edgecifar.errors`.
+    """
+    paths = [place_of(model) for model in as_list(models)]
+    subjects = [one for path in paths for one in open_subjects(path, preprocessing) if _is_compressed(one)]
+    if not subjects:
+        raise VerificationError(
+            "There is no layer to compare: --layers looks into compressed TFLite and ONNX files.",
+            "Name a bundle or a file of int8, float16 or dynamic range.",
+        )
+    place = reference_place(paths[0], against)
+    resize = preprocessing.resize if isinstance(preprocessing, InputSpec) else None
+    folder = None if data_dir is None else Path(data_dir)
+    data = with_known_names(comparison_images(paths[0], split, source, folder, resize, progress), subjects)
+    data = data.select(np.sort(balanced_order(data.labels)[: min(limit or WHAT_IF_IMAGES, WHAT_IF_IMAGES)]))
+    few = data.select(np.sort(balanced_order(data.labels)[:LAYER_IMAGES]))
+    reports = []
+    for subject in subjects:
+        check_classes(subject, data)
+        with _float_file(place, subject, preprocessing) as reference:
+            reports.append(
+                _explain(reference, subject, few, data if what_if else None, what_if, runtimes, progress)
+            )
+    return tuple(reports)
+
+
+def diagnose_model(
+    model: Path,
+    *,
+    predictions: Path | None = None,
+    split: Split = Split.TEST,
+    source: Source | None = None,
+    data_dir: Path | str | None = None,
+    limit: int = DIAGNOSIS_IMAGES,
+    runtime: str | None = None,
+    preprocessing: Preprocessing | InputSpec | None = None,
+    progress: Progress = SILENT,
+) -> Diagnosis:
+    """Returns which mistake of embedding explains an app's outputs, or a model's low accuracy.
+
+    Args:
+        model: A model file, a bundle (its reference) or a run.
+        predictions: The outputs that the app logged, see `read_logged`; None: the accuracy is explained.
+        split: Of the images that were logged.
+        source: Where the images come from, as for `verify`.
+        data_dir: Where they lie.
+        limit: Most images.
+        runtime: Name of the engine; None: the usual one.
+        preprocessing: What a model file is said to see that lies in no bundle or run.
+        progress: Told of the mistakes.
+
+    Raises:
+        EdgecifarError: Any of its kinds: see `edgecifar.errors`.
+    """
+    subject = open_model(model, preprocessing)
+    resize = preprocessing.resize if isinstance(preprocessing, InputSpec) else None
+    folder = None if data_dir is None else Path(data_dir)
+    data = with_known_names(comparison_images(model, split, source, folder, resize, progress), [subject])
+    check_classes(subject, data)
+    logged = None
+    if predictions is None:
+        data = data.select(np.sort(balanced_order(data.labels)[:limit]))
+    else:
+        logged, indices = read_logged(predictions, len(data), limit)
+        data = data.select(indices)
+    loaded = get_runtime(runtime or subject.runtimes[0]).load(subject.path, core_count())
+    subject.feeding.check(subject.path.name, loaded, data)
+    site = Site(loaded, subject.feeding, data.class_names)
+    return diagnose(subject.path.name, try_mistakes(subject.path.name, site, data, progress), logged)
+
+
+def _is_compressed(subject: Subject) -> bool:
+    return subject.suffix in TAPPED_RUNTIMES and subject.precision != "float32"
+
+
+@contextmanager
+def _float_file(
+    place: Path, candidate: Subject, preprocessing: Preprocessing | InputSpec | None
+) -> Iterator[Subject]:
+    """Yields the reference as a file that can be looked into, if it can be of the candidate's format."""
+    if (place / "manifest.json").is_file():
+        floats = [one for one in open_subjects(place) if one.precision == "float32"]
+        alike = [one for one in floats if one.format == candidate.format]
+        if alike or floats:
+            yield (alike or floats)[0]
+            return
+    reference = open_reference(place, preprocessing)
+    if reference.suffix in TAPPED_RUNTIMES:
+        yield reference
+        return
+    if reference.format != "keras" or not isinstance(reference.preprocessing, Preprocessing):
+        raise VerificationError(
+            f"{reference.path}: the layers of such a reference cannot be looked into.",
+            "Export it to float32 TFLite or ONNX, and name that file with --against.",
+        )
+    import tf_keras
+
+    from edgecifar.exporting import tflite
+
+    network = tf_keras.models.load_model(reference.path, compile=False)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{reference.path.stem}.float32.tflite"
+        path.write_bytes(tflite.convert(network, Precision.FLOAT32, Io.FLOAT32, reference.preprocessing))
+        yield open_file(path, InputSpec(1.0, (reference.preprocessing.mean,), (reference.preprocessing.std,)))
+
+
+def _explain(
+    reference: Subject,
+    subject: Subject,
+    few: Dataset,
+    many: Dataset | None,
+    what_if: int,
+    runtimes: Sequence[str],
+    progress: Progress,
+) -> LayersReport:
+    known = TAPPED_RUNTIMES[subject.suffix]
+    runtime = next((name for name in runtimes if name in known), known[0])
+    threads = core_count()
+    expected = open_tapped(reference.path, None, threads)
+    actual = open_tapped(subject.path, runtime, threads)
+    report = compare_layers(
+        (reference.path.name, expected, reference.feeding),
+        (subject.path.name, actual, subject.feeding),
+        get_runtime(runtime).load(subject.path, threads),
+        few,
+        progress,
+    )
+    strayed = _strayed(subject, actual, few, threads)
+    cost = None
+    if many is not None:
+        cost = measure_what_if(
+            (expected, reference.feeding), (actual, subject.feeding), report, what_if, many, progress
+        )
+    return report.model_copy(update={"strayed": strayed, "what_if": cost})
+
+
+def _strayed(subject: Subject, actual: Tapped, data: Dataset, threads: int) -> tuple[Strayed, ...]:
+    """Returns where other runtimes stray from the one that was looked into: for files of integers alone."""
+    if not any(layer.output.scale for layer in actual.layers):
+        return ()
+    images = data.images[:STRAY_IMAGES]
+    others: list[tuple[Tapped, Feeding]] = [
+        (open_tapped(subject.path, name, threads), subject.feeding)
+        for name in _TWINS.get(actual.info.runtime, ())
+    ]
+    twin = None if subject.suffix == ".tflite" else _twin(subject)
+    if twin is not None:
+        others.append((open_tapped(twin.path, None, threads), twin.feeding))
+    mine = subject.feeding.encode(images, actual.input)
+    return tuple(
+        find_stray(other, actual, [(feeding.encode(images, other.input), mine)]) for other, feeding in others
+    )
+
+
+def _twin(subject: Subject) -> Subject | None:
+    """Returns the int8 TFLite file of the same bundle."""
+    if subject.origin is None:
+        return None
+    return next(
+        (one for one in open_subjects(subject.origin) if (one.format, one.precision) == ("tflite", "int8")),
+        None,
+    )

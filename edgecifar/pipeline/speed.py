@@ -1,0 +1,166 @@
+"""benchmark: how fast, how large and how right each artifact is in each runtime."""
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from edgecifar.artifacts import Bundle, Dataset
+from edgecifar.artifacts.speed import SpeedReport, SpeedRow
+from edgecifar.benchmarking import Contender, Plan, measure_speed
+from edgecifar.choices import ALL_RUNTIMES, Split
+from edgecifar.choices import Source as DataSource
+from edgecifar.data import load_dataset
+from edgecifar.errors import EngineMissingError, VerificationError
+from edgecifar.host import cpu_flags, cpu_name, tool_versions
+from edgecifar.pipeline.subjects import Subject, check_classes, open_subjects, place_of, source_of
+from edgecifar.progress import SILENT, Progress
+from edgecifar.protocol import Array, TensorInfo
+from edgecifar.recipe import DataSpec
+from edgecifar.runtimes import EMULATED, RUNTIME_NAMES, get_runtime
+from edgecifar.verification import metrics
+from edgecifar.verification.running import balanced_order
+
+USUAL_RUNTIMES = ("litert", "ort-cpu", "ort-cuda")
+"""Those that apps use; reference kernels and interpreters are for checking, not for speed."""
+LIMIT = 500
+BASE = ("model.float32.onnx", "ort-cpu")
+"""Artifact and runtime that ratios are to."""
+
+
+def benchmark(
+    model: Bundle | Path | str,
+    *,
+    runtimes: Sequence[str] = (),
+    plan: Plan | None = None,
+    limit: int = LIMIT,
+    source: DataSource | None = None,
+    data_dir: Path | str | None = None,
+    command: str | None = None,
+    progress: Progress = SILENT,
+) -> SpeedReport:
+    """Returns the times, sizes, memory and accuracy of a bundle's artifacts in runtimes.
+
+    Args:
+        model: A bundle, or one model file in it.
+        runtimes: Their names; none: those that apps use; "all": every one on this machine.
+        plan: How long to measure; None: as `Plan` says.
+        limit: Images for the accuracy, balanced over the classes.
+        source: Where they come from; None: where the model's did.
+        data_dir: Where they lie, as for `train`.
+        command: What repeats this, for the report; None: the plain command.
+        progress: Told of the measurements.
+
+    Raises:
+        EdgecifarError: Any of its kinds: see `edgecifar.errors`.
+    """
+    path = place_of(model)
+    subjects = open_subjects(path)
+    data = _images(path, source, None if data_dir is None else Path(data_dir), limit, progress)
+    for subject in subjects:
+        check_classes(subject, data)
+    contenders, missing = _contenders(subjects, runtimes, data)
+    if not contenders:
+        raise VerificationError("There is nothing to measure.", " ".join(missing))
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    chosen = plan or Plan()
+    rows, refused = measure_speed(contenders, chosen, progress)
+    base = next((row for row in rows if (row.artifact, row.engine.runtime) == BASE), None)
+    return SpeedReport(
+        title=path.name,
+        base=None if base is None else base.subject,
+        rows=tuple(_with_ratio(row, base) for row in rows),
+        rounds=chosen.rounds,
+        data_source=data.source,
+        data_fingerprint=data.fingerprint,
+        skipped=(*missing, *refused),
+        notes=tuple(_notes(rows, base)),
+        cpu=cpu_name(),
+        cpu_flags=cpu_flags(),
+        load_before=load,
+        tool_versions=tool_versions(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=command or f"edgecifar benchmark {path.name}",
+    )
+
+
+def _images(
+    path: Path, source: DataSource | None, data_dir: Path | None, limit: int, progress: Progress
+) -> Dataset:
+    made_with = source_of(path)
+    spec, seed = (made_with.data, made_with.seed) if made_with else (DataSpec(), 0)
+    if source is not None:
+        spec = spec.model_copy(update={"source": source})
+    data = load_dataset(spec, Split.TEST, seed=seed, data_dir=data_dir, progress=progress)
+    return data.select(np.sort(balanced_order(data.labels)[:limit]))
+
+
+def _contenders(
+    subjects: Sequence[Subject], runtimes: Sequence[str], data: Dataset
+) -> tuple[list[Contender], tuple[str, ...]]:
+    """Returns each subject in each runtime, and one sentence for each usual runtime that is not here."""
+    emulated = set(EMULATED.values())
+    for name in emulated.intersection(runtimes):
+        raise VerificationError(f"{name} runs in an emulator, whose time is no CPU's.")
+    everything = tuple(name for name in RUNTIME_NAMES if name not in emulated)
+    wanted = everything if ALL_RUNTIMES in runtimes else tuple(runtimes) or USUAL_RUNTIMES
+    contenders, missing = [], dict[str, None]()
+    for subject in subjects:
+        for name in wanted:
+            if subject.suffix not in get_runtime(name).suffixes:
+                continue
+            reason = get_runtime(name).missing()
+            if reason is None:
+                contenders.append(_contender(subject, name, data))
+            elif name in runtimes:
+                raise EngineMissingError(reason)
+            else:
+                missing[f"{name}: {reason}"] = None
+    return contenders, tuple(missing)
+
+
+def _contender(subject: Subject, runtime: str, data: Dataset) -> Contender:
+    def count_correct(raw: Array, info: TensorInfo) -> int:
+        return metrics.count_correct(subject.feeding.decode(raw, info), data.labels)
+
+    return Contender(
+        name=subject.path.name,
+        path=subject.path,
+        format=subject.format,
+        precision=subject.precision,
+        runtime=runtime,
+        encode=lambda info: subject.feeding.encode(data.images, info),
+        count_correct=count_correct,
+    )
+
+
+def _with_ratio(row: SpeedRow, base: SpeedRow | None) -> SpeedRow:
+    if base is None:
+        return row
+    return row.model_copy(update={"latency_ratio": row.latency.median_s / base.latency.median_s})
+
+
+def _notes(rows: Sequence[SpeedRow], base: SpeedRow | None) -> list[str]:
+    notes = [f"{row.subject}: {fact}." for row in rows for fact in row.engine.facts]
+    if base is None:
+        notes.append(f"No ratios: {BASE[0]} in {BASE[1]} did not run.")
+    for row in rows:
+        float_row = next(
+            (
+                other
+                for other in rows
+                if (other.format, other.precision, other.engine.runtime)
+                == (row.format, "float32", row.engine.runtime)
+            ),
+            None,
+        )
+        if row.precision == "int8" and float_row is not None:
+            ratio = row.latency.median_s / float_row.latency.median_s
+            if ratio > 1:
+                notes.append(
+                    f"{row.subject} takes {ratio:.2f} times as long as {float_row.artifact} there, "
+                    "on this CPU."
+                )
+    return notes

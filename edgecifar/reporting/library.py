@@ -1,0 +1,48 @@
+"""Library: Vega, Vega-Lite and Vega-Embed as one script that needs no network."""
+
+import functools
+import hashlib
+from importlib.metadata import version
+from pathlib import Path
+
+import vl_convert
+
+from edgecifar.artifacts.files import write_text
+from edgecifar.host import cache_folder
+
+SNIPPET = "window.vegaEmbed = vegaEmbed;"
+
+
+@functools.cache
+def chart_library() -> str:
+    """Returns the script, safe within a `script` element of type "module".
+
+    To bundle it takes seconds, so it is kept in the user's cache. Its file has its SHA-256 in its name: one
+    that was altered is bundled anew. A cache that cannot be written costs those seconds again.
+    """
+    folder = cache_folder() / "charts"
+    for path in folder.glob(f"{_stem()}-*.js"):
+        script = path.read_text(encoding="utf-8")
+        if path == _path(folder, script):
+            return script
+    script = _bundle()
+    try:
+        write_text(_path(folder, script), script)
+    except OSError:
+        # A read-only home is no reason to fail: the script is here.
+        return script
+    return script
+
+
+def _bundle() -> str:
+    bundle: str = vl_convert.javascript_bundle(SNIPPET)
+    # The only text that could end the script's element.
+    return bundle.replace("</script", "<\\/script")
+
+
+def _stem() -> str:
+    return f"vega-by-vl-convert-{version('vl-convert-python')}"
+
+
+def _path(folder: Path, script: str) -> Path:
+    return folder / f"{_stem()}-{hashlib.sha256(script.encode()).hexdigest()}.js"

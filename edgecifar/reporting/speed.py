@@ -1,0 +1,152 @@
+"""A SpeedReport as terminal table, CSV and picture."""
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from edgecifar.artifacts.files import replacing, write_text
+from edgecifar.artifacts.speed import SpeedReport, SpeedRow
+from edgecifar.reporting.tables import NOTHING, count, percent
+
+_MARKERS = "osD^vP*X<>h"
+_COLOURS = {"float32": "#5b6470", "float16": "#8250df", "dynamic": "#b35900", "int8": "#0969da"}
+
+
+class SpeedView:
+    """A rich renderable of a speed report; narrow terminals get fewer columns."""
+
+    def __init__(self, report: SpeedReport) -> None:
+        self._report = report
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        report = self._report
+        yield Text(f"CPU  {' · '.join((report.cpu, *report.cpu_flags))}")
+        yield _table(report, options.max_width)
+        yield Text(
+            f"One image at a time on one thread, {report.rounds} rounds in turn; seconds in the engine, with "
+            "what edgecifar's adapter adds.",
+            style="dim",
+        )
+        if report.base:
+            yield Text(f"Ratio: median to that of {report.base}; below 1 is faster.", style="dim")
+        for skipped in report.skipped:
+            yield Text(f"Skipped: {skipped}", style="yellow")
+        for note in report.notes:
+            yield Text(f"Note: {note}")
+
+
+def _table(report: SpeedReport, width: int) -> Table:
+    """Returns the rows; what a phone's or app's author asks first stays longest."""
+    roomy, wide = width >= 90, width >= 120
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("artifact", overflow="fold")
+    table.add_column("runtime", no_wrap=True)
+    headings = ["median\nms", *(["p90\nms", "p99\nms"] if roomy else []), "ratio"]
+    headings += ["images/s"] if roomy else []
+    headings += ["bytes", "gzip", "load\nms", "memory\nMB"] if wide else ["bytes"]
+    for heading in (*headings, "top-1"):
+        table.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
+    previous = None
+    for row in report.rows:
+        name = "" if row.artifact == previous else row.artifact
+        previous = row.artifact
+        table.add_row(Text(name), row.engine.runtime, *_figures(row, roomy=roomy, wide=wide))
+    return table
+
+
+def _figures(row: SpeedRow, *, roomy: bool, wide: bool) -> list[str]:
+    latency = row.latency
+    ratio = NOTHING if row.latency_ratio is None else f"{row.latency_ratio:.2f}"
+    best = max(row.throughput, key=lambda one: one.images_per_s)
+    memory = NOTHING if row.peak_memory_bytes is None else count(row.peak_memory_bytes / 1e6)
+    tails = [_ms(latency.p90_s), _ms(latency.p99_s)] if roomy else []
+    rate = [count(best.images_per_s)] if roomy else []
+    sizes = [count(row.size_bytes)]
+    if wide:
+        sizes += [count(row.gzip_bytes), _ms(row.load_s), memory]
+    return [_ms(latency.median_s), *tails, ratio, *rate, *sizes, percent(row.accuracy.rate)]
+
+
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:.3g}"
+
+
+def write_speed(report: SpeedReport, folder: Path) -> tuple[Path, ...]:
+    """Writes benchmark.json, benchmark.csv and benchmark.png, and returns their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = tuple(folder / f"benchmark.{ending}" for ending in ("json", "csv", "png"))
+    report.write(paths[0])
+    write_text(paths[1], speed_csv(report))
+    with replacing(paths[2]) as temporary:
+        draw_speed(report).savefig(temporary, metadata={"Software": None})
+    return paths
+
+
+def speed_csv(report: SpeedReport) -> str:
+    """Returns the rows as CSV with one line for each batch size and number of threads, unrounded."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ("artifact", "precision", "runtime", "engine", "version", "device", "size_bytes", "gzip_bytes",
+         "load_s", "latency_threads", "latency_median_s", "latency_p90_s", "latency_p99_s", "latency_calls",
+         "latency_ratio", "batch", "threads", "images_per_s", "peak_memory_bytes", "correct", "images")
+    )  # fmt: skip
+    for row in report.rows:
+        engine, latency = row.engine, row.latency
+        for one in row.throughput:
+            writer.writerow(
+                (row.artifact, row.precision, engine.runtime, engine.engine, engine.version, engine.device,
+                 row.size_bytes, row.gzip_bytes, row.load_s, engine.threads, latency.median_s, latency.p90_s,
+                 latency.p99_s, latency.calls, row.latency_ratio, one.batch, one.threads, one.images_per_s,
+                 row.peak_memory_bytes, row.accuracy.correct, row.accuracy.total)
+            )  # fmt: skip
+    return text.getvalue()
+
+
+def draw_speed(report: SpeedReport) -> Figure:
+    """Returns accuracy against latency and against size: colours are precisions, marks are runtimes."""
+    figure = Figure(figsize=(11, 5), dpi=130, layout="constrained")
+    FigureCanvasAgg(figure)
+    by_latency, by_size = figure.subplots(1, 2, sharey=True)
+    runtimes = list(dict.fromkeys(row.engine.runtime for row in report.rows))
+    for row in report.rows:
+        style = {
+            "marker": _MARKERS[runtimes.index(row.engine.runtime) % len(_MARKERS)],
+            "color": _COLOURS.get(row.precision, "#57606a"),
+            "markersize": 8,
+            # Marks on one spot stay visible.
+            "alpha": 0.75,
+            "linestyle": "",
+        }
+        accuracy = 100 * row.accuracy.rate
+        label = f"{row.precision}, {row.engine.runtime}"
+        by_latency.plot(1000 * row.latency.median_s, accuracy, label=label, **style)
+        by_size.plot(row.size_bytes / 1000, accuracy, **style)
+    by_latency.set(xscale="log", xlabel="median of one image, ms", ylabel="top-1, %")
+    # Plain numbers, and between the powers of ten only where there is room.
+    by_latency.xaxis.set_major_formatter(LogFormatter())
+    by_latency.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
+    by_size.set(xlabel="file size, kB")
+    by_size.set_xlim(left=0)
+    for axes in (by_latency, by_size):
+        axes.grid(visible=True, which="both", color="#d8dee4", linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.margins(x=0.1, y=0.1)
+    handles, labels = by_latency.get_legend_handles_labels()
+    unique = dict(zip(labels, handles, strict=True))
+    figure.legend(
+        unique.values(), unique.keys(), fontsize=8, ncols=5, loc="outside lower center", frameon=False
+    )
+    images = report.rows[0].accuracy.total if report.rows else 0
+    figure.suptitle(
+        f"{report.title}: {report.cpu}, {count(images)} images of {report.data_source}", fontsize=10
+    )
+    return figure

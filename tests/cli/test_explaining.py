@@ -1,0 +1,68 @@
+"""diagnose and verify --layers as a person types them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgecifar.artifacts.diagnosis import Diagnosis
+from edgecifar.artifacts.layers import LayersReport
+from edgecifar.data.sample import read_sample
+from edgecifar.data.splitting import Half
+from edgecifar.runtimes import get_runtime
+
+Invoke = Callable[..., Any]
+
+
+def test_layers_of_both_formats_and_what_if(invoke: Invoke, checkout: Path, tmp_path: Path) -> None:
+    bundle = checkout / "exported" / "tiny-resnet8"
+    files = [bundle / "model.int8.tflite", bundle / "model.int8.onnx"]
+    found = invoke(
+        "verify", *files, "--data", "sample", "--limit", 20, "--runtime", "litert", "--runtime", "ort-cpu",
+        "--layers", "--what-if", 1, "--out", tmp_path / "report", "--json", "--no-cache",
+    )  # fmt: skip
+    assert found.status == 0, found.err
+    reports = [LayersReport.model_validate(one) for one in found.json["layers"]]
+    assert [one.candidate for one in reports] == [path.name for path in files]
+    for report in reports:
+        assert len(report.layers) == 15
+        assert report.output_is_the_files
+        assert report.what_if is not None
+        assert report.what_if.simulated_agreements >= 0.97 * report.what_if.images
+        assert len(report.what_if.kept) == 1
+    # XNNPACK and the reference kernels round convolutions differently, ONNX Runtime's twin does not.
+    assert [one.against for one in reports[0].strayed] == ["litert", "litert"]
+    assert all(one.first == reports[0].layers[0].name for one in reports[0].strayed)
+
+
+def test_what_if_needs_layers(invoke: Invoke, checkout: Path) -> None:
+    found = invoke("verify", checkout / "exported" / "tiny-resnet8", "--what-if", 2)
+    assert found.status == 2
+    assert "--what-if needs --layers" in found.err
+
+
+def test_diagnose_names_the_mistake_of_logged_outputs(invoke: Invoke, checkout: Path, tmp_path: Path) -> None:
+    model = checkout / "exported" / "tiny-resnet8" / "model.int8.tflite"
+    images = read_sample(Half.TEST).images[:40]
+    np.save(
+        tmp_path / "app.npy", get_runtime("litert").load(model, 1).predict(images[..., ::-1].copy()) / 256
+    )
+    options = ["diagnose", model, "--predictions", tmp_path / "app.npy", "--data", "sample"]
+    found = invoke(*options, "--json")
+    assert found.status == 0, found.err
+    diagnosis = Diagnosis.model_validate(found.json)
+    assert diagnosis.ranking[0].name == "red and blue swapped"
+    assert diagnosis.images == 40
+    shown = invoke(*options)
+    assert "red and blue swapped. The app feeds the colours in the other order" in " ".join(shown.out.split())
+    assert "Not possible here: no normalization" in " ".join(shown.out.split())
+
+
+def test_a_file_of_other_outputs_is_refused(
+    refused: Callable[..., str], checkout: Path, tmp_path: Path
+) -> None:
+    model = checkout / "exported" / "tiny-resnet8" / "model.int8.tflite"
+    np.save(tmp_path / "app.npy", np.zeros((5, 3)))
+    message = refused("diagnose", model, "--predictions", tmp_path / "app.npy", "--data", "sample")
+    assert "app.npy has outputs of shape (5, 3)" in message

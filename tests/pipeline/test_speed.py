@@ -1,0 +1,72 @@
+import shutil
+
+import pytest
+
+from edgecifar.benchmarking import Plan
+from edgecifar.choices import Npu, Source
+from edgecifar.errors import EngineMissingError, ModelError, VerificationError
+from edgecifar.pipeline import benchmark, estimate
+
+PLAN = Plan(rounds=2, calls=5, batches=(1,), threads=(1,))
+
+
+@pytest.fixture(scope="module")
+def bundle(checkout):
+    return checkout / "exported" / "tiny-resnet8"
+
+
+@pytest.mark.slow
+def test_a_bundle_in_the_engines_that_apps_use(bundle):
+    report = benchmark(bundle, source=Source.SAMPLE, limit=20, plan=PLAN)
+    assert report.base == "model.float32.onnx in ort-cpu"
+    rows = {row.subject: row for row in report.rows}
+    assert set(rows) >= {
+        "model.float32.tflite in litert",
+        "model.int8.tflite in litert",
+        "model.float32.onnx in ort-cpu",
+        "model.int8.onnx in ort-cpu",
+    }
+    base = rows[report.base]
+    assert base.latency_ratio == 1
+    for row in report.rows:
+        assert row.latency_ratio == pytest.approx(row.latency.median_s / base.latency.median_s)
+        # The shipped models know far more than chance.
+        assert row.accuracy.total == 20
+        assert row.accuracy.correct >= 12
+
+
+def test_one_file_without_the_base_has_no_ratios(bundle):
+    report = benchmark(
+        bundle / "model.int8.tflite", source=Source.SAMPLE, limit=10, plan=PLAN, runtimes=["litert"]
+    )
+    assert report.base is None
+    assert report.rows[0].latency_ratio is None
+    assert any("No ratios" in note for note in report.notes)
+
+
+def test_an_engine_that_is_missing_and_asked_for_is_an_error(bundle, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(EngineMissingError, match=r"edgecifar\[openvino\]"):
+        benchmark(bundle / "model.int8.onnx", source=Source.SAMPLE, plan=PLAN, runtimes=["openvino"])
+
+
+def test_an_engine_that_reads_none_of_the_files_leaves_nothing(bundle):
+    with pytest.raises(VerificationError, match="nothing to measure"):
+        benchmark(bundle / "model.int8.onnx", source=Source.SAMPLE, plan=PLAN, runtimes=["litert"])
+
+
+def test_a_bundle_is_estimated_by_its_int8_tflite(bundle):
+    small, large = estimate(bundle, (Npu.U55_64, Npu.U55_256))
+    assert small.cpu_operators == large.cpu_operators == ()
+    assert large.cycles < small.cycles
+
+
+def test_a_bundle_without_int8_tflite_says_how_to_get_one(bundle, tmp_path):
+    from edgecifar.artifacts import Manifest
+
+    manifest = Manifest.read(bundle / "manifest.json")
+    kept = tuple(entry for entry in manifest.artifacts if entry.format == "keras")
+    manifest.model_copy(update={"artifacts": kept, "files": ()}).write(tmp_path / "manifest.json")
+    shutil.copy(bundle / manifest.reference, tmp_path)
+    with pytest.raises(ModelError, match="no int8 TFLite"):
+        estimate(tmp_path, (Npu.U55_128,))

@@ -1,0 +1,156 @@
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+
+import pytest
+
+from edgecifar.artifacts import Comparison, ParityReport
+from edgecifar.artifacts.layers import Advice, LayerQuality, LayersReport
+from edgecifar.reporting import charts, html
+from edgecifar.reporting.html import render_html
+
+LARGEST = 3_000_000
+
+
+class Page(HTMLParser):
+    """What the tests ask about a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, name: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.tags if tag == name]
+
+
+@pytest.fixture
+def page(real_report: ParityReport) -> Page:
+    return Page(render_html(real_report))
+
+
+def test_nothing_is_fetched_from_elsewhere(page: Page) -> None:
+    sources = [
+        attributes.get("src") or "" for tag, attributes in page.tags if tag in {"img", "script", "iframe"}
+    ]
+    assert all(source.startswith("data:image/png;base64,") for source in sources if source)
+    assert not page.all("link")
+    (policy,) = (meta["content"] for meta in page.all("meta") if "http-equiv" in meta)
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe-eval" not in policy
+    assert all((a["href"] or "").startswith("#") for a in page.all("a"))
+
+
+def test_it_stays_small(real_report: ParityReport) -> None:
+    assert len(render_html(real_report).encode()) < LARGEST
+
+
+def test_the_answer_the_numbers_and_the_command_are_there(page: Page, real_report: ParityReport) -> None:
+    for expected in (
+        "May I ship it?",
+        "not proven to pass",
+        "it would take about",
+        "Accuracy lost",
+        "Agreement",
+        real_report.command,
+        real_report.data_fingerprint,
+        "Expected calibration error",
+    ):
+        assert expected in page.text
+
+
+def test_every_flip_has_its_picture_and_every_picture_its_words(
+    page: Page, real_report: ParityReport
+) -> None:
+    thumbs = [attributes for attributes in page.all("button") if "thumb" in (attributes.get("class") or "")]
+    flips = [flip for one in real_report.comparisons if one.evidence for flip in one.evidence.worst_flips]
+    assert len(thumbs) == len(flips) > 0
+    said = [json.loads(attributes["data-figures"] or "") for attributes in thumbs]
+    assert [figures[1][1] for figures in said] == [
+        real_report.class_names[flip.candidate_class] for flip in flips
+    ]
+    assert all(image["alt"] or image.get("id") == "flip-image" for image in page.all("img"))
+
+
+def test_the_script_of_the_charts_gets_what_it_asks_for(real_report: ParityReport) -> None:
+    text = render_html(real_report)
+    content = json.loads(re.findall(r'<script type="application/json" id="content">(.*?)</script>', text)[0])
+    assert set(content["specs"]) == set(charts.chart_specs())
+    assert len(content["comparisons"]) == len(content["drops"]) == len(real_report.comparisons)
+    first = content["comparisons"][0]
+    assert {"candidate", "reference", "change", "flips", "differences", "calibration"} <= set(first)
+    assert len(first["candidate"]) == len(real_report.class_names) ** 2
+
+
+def test_names_cannot_become_markup_or_script(
+    make_report: Callable[..., ParityReport], make_comparison: Callable[..., Comparison]
+) -> None:
+    name = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+    text = render_html(make_report(make_comparison(name, "litert", 9_170, 1), title=name))
+    assert "<script>alert" not in text
+    assert "<img src=x" not in text
+
+
+def test_a_report_of_version_1_or_without_rows_can_be_shown(
+    report: ParityReport, make_report: Callable[..., ParityReport]
+) -> None:
+    assert "version 1" in Page(render_html(report)).text
+    assert "nothing was compared" in Page(render_html(make_report())).text
+
+
+def test_each_chart_is_vega_lite_without_data() -> None:
+    for name, spec in charts.chart_specs().items():
+        assert "vega-lite" in spec["$schema"]
+        assert "datasets" not in spec, name
+
+
+def test_script_json_ends_no_script() -> None:
+    text = html.script_json({"a": "</script>&"})
+    assert "<" not in text
+    assert json.loads(text) == {"a": "</script>&"}
+
+
+def test_layers_have_a_section_only_where_they_were_looked_into(
+    real_report: ParityReport, make_report: Callable[..., ParityReport]
+) -> None:
+    plain, noiseless = (
+        LayerQuality(
+            name=name,
+            reference=name,
+            kind="conv",
+            sqnr_db=sqnr,
+            cosine=0.99,
+            range_use=0.5,
+            clipped=None,
+            own=None,
+            weights=None,
+        )
+        for name, sqnr in (("conv1;relu1", 31.25), ("pool", float("inf")))
+    )
+    engine = real_report.reference_engine
+    layers = LayersReport(
+        reference="f.tflite",
+        candidate="q.tflite",
+        reference_engine=engine,
+        engine=engine,
+        images=20,
+        output_is_the_files=True,
+        layers=(plain, noiseless),
+        unmatched=("Layer x has no partner.",),
+        advice=Advice(layer="conv1;relu1", finding="It is low.", advice="Keep it in float."),
+    )
+    text = Page(render_html(make_report(layers=(layers,)))).text
+    for expected in ("Quality falls first at conv1: It is low. Keep it in float.", "31.2 dB", "no noise"):
+        assert expected in text
+    assert "Layer x has no partner." in text
+    assert '"sqnr":null' in render_html(make_report(layers=(layers,)))
+    assert 'id="layers"' not in render_html(real_report)

@@ -57,8 +57,8 @@ check: lint types  ## lint and types
 
 # The environment variable EDGECIFAR_DATA_DIR tells tests where all of CIFAR-10 lies; those that need it are skipped
 # without.
-test: check  ## check, then the tests with coverage, without those of test-embed
-	$(BIN)/pytest -m 'not embed' --cov --cov-report=term
+test: check  ## check, then the tests with coverage, without those of test-embed and test-mcu
+	$(BIN)/pytest -m 'not embed and not mcu' --cov --cov-report=term
 
 web: $(STAMP)  ## Build the pages of the browser engines in the user's cache folder (needs npm)
 	$(BIN)/python -m edgecifar.runtimes.web
@@ -66,10 +66,17 @@ web: $(STAMP)  ## Build the pages of the browser engines in the user's cache fol
 test-embed: web  ## Tests that need Chromium, npm packages, emulators or cross-compilers
 	$(BIN)/pytest -m embed
 
-# Twenty times as many random networks as `make test` takes; the compilers are Debian's gcc and clang.
+# Random networks, many more than `make test` takes, beside everything else: two cores have work.
+RANDOM_TESTS := tests/microcontroller/test_random_networks.py
+MCU_TESTS := tests/microcontroller tests/runtimes/test_generated_c.py tests/runtimes/test_boards.py \
+	tests/pipeline/test_translating.py tests/exporting/targets/test_mcu.py \
+	tests/benchmarks/test_benchmarks.py::test_microcontroller
 test-mcu: export EDGECIFAR_RANDOM_NETWORKS := 200
-test-mcu: $(STAMP)  ## Generated C against the engines, 200 random networks for each (needs gcc and clang)
-	$(BIN)/pytest tests/microcontroller tests/runtimes/test_generated_c.py tests/pipeline/test_translating.py
+test-mcu: $(STAMP)  ## Generated C against the engines, here and on emulated boards (needs clang, Arm's gcc, qemu)
+	@log=$$(mktemp); status=0; \
+	$(BIN)/pytest -p no:cacheprovider $(RANDOM_TESTS) > "$$log" 2>&1 & random=$$!; \
+	$(BIN)/pytest $(MCU_TESTS) --ignore $(RANDOM_TESTS) || status=1; \
+	wait $$random || status=1; cat "$$log"; rm "$$log"; exit $$status
 
 demo: $(STAMP)  ## The whole job on the data in the package: train, compress, export, verify
 	$(BIN)/edgecifar train --recipe demo --out runs/demo --force

@@ -1,15 +1,20 @@
-"""Generated C on this machine against the engines whose bits it gives.
+"""Generated C on this machine against the engines whose bits it gives, and on emulated microcontrollers.
 
-    python benchmarks/microcontroller.py BUNDLE [--repeats N] [--limit N] [--json]
+    python benchmarks/microcontroller.py BUNDLE [--repeats N] [--limit N] [--cores [CORE ...]] [--json]
 
 The C of the bundle's int8 TFLite file, compiled by gcc at -O3 -march=native with and without its loops for
 x86, LiteRT with XNNPACK and TensorFlow Lite Micro: one image at a time on one thread, in turn.
+
+With --cores also under qemu, compiled with -Os, -O2 and -O3: instructions of an inference (counted, no time),
+flash (code and constants of the whole program, its startup and streaming among them) and RAM (variables, with
+buffers for one input and one output, and the deepest stack).
 """
 
 import argparse
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,19 +30,31 @@ from timing import (
     make_parser,
     positive,
     run,
+    tell,
 )
 from timing import ratios as divided
 
 from edgecifar.artifacts import Bundle
 from edgecifar.choices import Numerics
+from edgecifar.errors import VerificationError
 from edgecifar.microcontroller.translating import Translation, translate
 from edgecifar.protocol import Array
 from edgecifar.runtimes import get_runtime
+from edgecifar.runtimes.boards import BOARDS, LEVELS, Board, build, execute
 
 VARIANTS = {"C, portable": ("-DMODEL_PORTABLE",), "C": ()}
 FLAGS = ("-std=c99", "-O3", "-march=native")
 ENGINES = {"LiteRT, XNNPACK": "litert", "TensorFlow Lite Micro": "tflm"}
 TIMES_AS_FAST = Goal(Bound.AT_LEAST, 25)
+BOARD_IMAGES = 4
+"""Under qemu; the count of instructions hardly depends on the image."""
+GOALS = {
+    ("tiny-resnet8", "m3 -O2: instructions"): Goal(Bound.AT_MOST, 34e6),
+    ("tiny-resnet8", "m4 -O2: instructions"): Goal(Bound.AT_MOST, 23e6),
+    ("tiny-resnet8", "m33 -O2: instructions"): Goal(Bound.AT_MOST, 23e6),
+    ("tiny-resnet8", "m55 -O2: instructions"): Goal(Bound.AT_MOST, 7e6),
+    ("tiny-resnet8", "m4 -Os: flash beyond constants"): Goal(Bound.AT_MOST, 8192),
+}
 DRIVER = """
 #include "model.h"
 void run_all(const uint8_t *pixels, int8_t *outputs, int count);
@@ -65,9 +82,16 @@ def measure(arguments: argparse.Namespace) -> Outcome:
         calls: dict[str, Callable[[], object]] = {
             name: _compiled(made, Path(folder), flags, images) for name, flags in VARIANTS.items()
         }
-        for name, runtime in ENGINES.items():
-            calls[name] = _engine(get_runtime(runtime).load(model, threads=1).predict, images)
+        engines = {name: get_runtime(runtime).load(model, threads=1) for name, runtime in ENGINES.items()}
+        calls |= {name: _engine(engine.predict, images) for name, engine in engines.items()}
         seconds = interleave(calls, arguments.repeats)
+        wanted = _signed(engines["LiteRT, XNNPACK"].predict(images[:BOARD_IMAGES]))
+        on_boards = [
+            replace(figure, goal=GOALS.get((bundle.manifest.name, figure.name)))
+            for core in arguments.cores
+            for level in LEVELS
+            for figure in _on_board(made, BOARDS[core], level, Path(folder), images[:BOARD_IMAGES], wanted)
+        ]
     times = {name: [second / len(images) * 1000 for second in values] for name, values in seconds.items()}
     figures = [Figure(name, "ms an image", Spread.of(values)) for name, values in times.items()]
     for name in VARIANTS:
@@ -77,6 +101,7 @@ def measure(arguments: argparse.Namespace) -> Outcome:
         figures.append(
             Figure(f"{name} / XNNPACK", TIMES, Spread.of(divided(times[name], times["LiteRT, XNNPACK"])))
         )
+    figures += on_boards
     memory = (
         f"Arena {made.plan.arena_bytes:,} bytes; {made.plan.bound_bytes:,} in use at once; "
         f"{made.plan.unstreamed_bytes:,} layer by layer; constants {made.constant_bytes:,} bytes."
@@ -86,7 +111,7 @@ def measure(arguments: argparse.Namespace) -> Outcome:
         machine,
         {"bundle": bundle.manifest.name, "images": len(images), "repeats": arguments.repeats},
         tuple(figures),
-        (memory,),
+        (memory, *(f"TensorFlow Lite Micro {fact}." for fact in engines["TensorFlow Lite Micro"].info.facts)),
     )
 
 
@@ -119,8 +144,37 @@ def _compiled(made: Translation, folder: Path, flags: tuple[str, ...], images: A
     return call
 
 
+def _on_board(
+    made: Translation, board: Board, level: str, folder: Path, images: Array, wanted: Array
+) -> Iterator[Figure]:
+    """Yields what an inference takes on an emulated board, which has to give the wanted outputs."""
+    tell(f"  {board.name} {level}")
+    for file, text in made.files.items():
+        (folder / file).write_text(text)
+    program = build(folder / "model.c", board, level, folder)
+    done = execute(program, _signed(images), folder)
+    if not np.array_equal(done.outputs, wanted):
+        raise VerificationError(f"{board.core} at {level} gives other bytes than LiteRT.")
+    sizes = {
+        "flash": program.flash_bytes,
+        "flash beyond constants": program.flash_bytes - made.constant_bytes,
+        "RAM": program.static_bytes + done.stack_bytes,
+    }
+    yield Figure(f"{board.name} {level}: instructions", "instructions", Spread.of(done.instructions.tolist()))
+    for name, size in sizes.items():
+        yield Figure(f"{board.name} {level}: {name}", "bytes", Spread.of([size]))
+
+
+def _signed(values: Array) -> Array:
+    """Returns bytes as the C has them: b is the integer b - 128."""
+    return (values ^ np.uint8(0x80)).view(np.int8)
+
+
 if __name__ == "__main__":
     parser = make_parser("Time generated C beside the engines whose bits it gives.", repeats=15)
     parser.add_argument("bundle", type=Path, help="A bundle with an int8 TFLite file.")
     parser.add_argument("--limit", type=positive, default=16, help="Golden images.  [default: 16]")
+    parser.add_argument(
+        "--cores", nargs="*", choices=BOARDS, default=[], help="Cortex-M cores to emulate.  [default: none]"
+    )
     run(measure, parser)

@@ -1,9 +1,9 @@
 """Int8 ONNX in ONNX Runtime, made in five ways of one network: time, and accuracy on several x86 CPUs.
 
-The float ONNX of a bundle's model; stock tf2onnx of its int8 TFLite; `quantize_static` of the float file
-with its defaults, and with reduce_range; and this tool's file, made anew of the int8 TFLite. All run in
-turn, one image on one thread. Accuracy is measured on this CPU, and on emulated ones (qemu-user-static) on
-fewer.
+All of one run: its float ONNX; stock tf2onnx of the int8 TFLite that TensorFlow's converter makes; ONNX
+Runtime's `quantize_static` of the float file with its defaults, and with reduce_range; and this tool's file.
+All run in turn, one image on one thread. Accuracy is measured on this CPU, and on emulated ones
+(qemu-user-static) on fewer images.
 """
 
 import argparse
@@ -18,12 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 from timing import Machine, Spread, interleave, ratios, tell
 
-from edgecifar.artifacts import Bundle, Dataset
+from edgecifar.artifacts import Dataset, Run
 from edgecifar.choices import Split
+from edgecifar.compression.quantization import load_quantization_aware
+from edgecifar.compression.safe_weights import widen_ranges
 from edgecifar.data import load_dataset
-from edgecifar.exporting.lone import export_file
-from edgecifar.exporting.onnx import convert
-from edgecifar.exporting.options import Format, Io, Precision
+from edgecifar.exporting import tflite
+from edgecifar.exporting.onnx import convert, convert_int8
+from edgecifar.exporting.options import Io, Precision, WeightRange
+from edgecifar.exporting.quantizing import quantize
 from edgecifar.models import load_model
 from edgecifar.protocol import Array, LoadedModel
 from edgecifar.runtimes import EMULATED, get_runtime
@@ -51,26 +54,38 @@ class Row:
     unsafe_pairs: int
     accuracy: dict[str, float]
     """Share of right answers by CPU: this machine's, and emulated ones on fewer images."""
+    lost: dict[str, float]
+    """Share of right answers by which an emulated CPU is worse than this one on the same images."""
     flips: dict[str, int]
     """Images that get another class on an emulated CPU than on this one."""
     images_unlike_xnnpack: int | None
-    """Images whose output bytes are not those of the int8 TFLite in XNNPACK; None where there is no twin."""
+    """Images whose outputs are not XNNPACK's for the TFLite file that it was made of; None: of none."""
     classes_unlike_xnnpack: int | None
 
 
-def make_files(bundle: Bundle, calibration: NDArray[np.float32], folder: Path) -> dict[str, Path]:
-    """Returns the variants' files by name."""
-    float_file, int8_file = folder / "float32.onnx", bundle.folder / "model.int8.tflite"
-    preprocessing = bundle.manifest.preprocessing
-    float_file.write_bytes(
-        convert(load_model(bundle.reference_path), Precision.FLOAT32, Io.FLOAT32, preprocessing)
+def make_files(run: Run, train: Dataset, folder: Path) -> dict[str, Path]:
+    """Returns the variants' files by name; the int8 TFLite that one was made of lies beside it."""
+    preprocessing, float_model = run.record.preprocessing, load_model(run.model_path)
+    calibration = preprocessing.apply(train.images[:CALIBRATION_IMAGES])
+    float_file = folder / "float32.onnx"
+    float_file.write_bytes(convert(float_model, Precision.FLOAT32, Io.FLOAT32, preprocessing))
+    aware = load_quantization_aware(run.qat_path) if run.qat_path else None
+    stock = tflite.convert(
+        aware or float_model, Precision.INT8, Io.FLOAT32, preprocessing, None if aware else calibration
     )
+    (folder / "stock.tflite").write_bytes(stock)
+    if aware:
+        widen_ranges(aware)
+    made = quantize(run, float_model, aware, Io.FLOAT32, WeightRange.SAFE, train)
+    (folder / "ours.tflite").write_bytes(made.content)
+    ours = folder / "ours.onnx"
+    ours.write_bytes(convert_int8(made.content, Io.FLOAT32))
     return {
         FLOAT: float_file,
-        STOCK: _stock(int8_file, folder / "stock.onnx"),
+        STOCK: _stock(folder / "stock.tflite", folder / "stock.onnx"),
         STATIC: _static(float_file, calibration, folder / "static.onnx"),
         REDUCED: _static(float_file, calibration, folder / "reduced.onnx", reduce_range=True),
-        OURS: export_file(int8_file, Format.ONNX, io=Io.FLOAT32, out=folder / "ours.onnx").path,
+        OURS: ours,
     }
 
 
@@ -106,31 +121,24 @@ def _static(float_file: Path, calibration: NDArray[np.float32], target: Path, **
 
 
 def measure(arguments: argparse.Namespace) -> list[Row]:
-    """Returns a row for each variant of a bundle."""
-    bundle = Bundle.open(arguments.bundle)
-    record = json.loads((bundle.folder / "run.json").read_text(encoding="utf-8"))["recipe"]
-    from edgecifar.recipe import Recipe
-
-    recipe = Recipe.model_validate(record)
+    """Returns a row for each variant of a run."""
+    run = Run.open(arguments.run)
+    recipe = run.record.recipe
     test, train = (
         load_dataset(recipe.data, split, seed=recipe.seed, data_dir=arguments.data_dir)
         for split in (Split.TEST, Split.TRAIN)
     )
     test = test.select(np.sort(balanced_order(test.labels)[: arguments.images]))
-    apply = bundle.manifest.preprocessing.apply
+    apply = run.record.preprocessing.apply
     with tempfile.TemporaryDirectory() as folder:
-        files = make_files(bundle, apply(train.images[:CALIBRATION_IMAGES]), Path(folder))
+        files = make_files(run, train, Path(folder))
         models = {name: get_runtime("ort-cpu").load(path, 1) for name, path in files.items()}
         first = {name: _encode(model, test.images[:1], apply) for name, model in models.items()}
         seconds = interleave(
             {name: _calls(model, first[name]) for name, model in models.items()}, arguments.repeats
         )
-        twin = _outputs(
-            get_runtime("litert").load(bundle.folder / "model.int8.tflite", 1), test.images, apply
-        )
         return [
-            _row(name, path, models[name], seconds, twin, test, apply, arguments)
-            for name, path in files.items()
+            _row(name, path, models[name], seconds, test, apply, arguments) for name, path in files.items()
         ]
 
 
@@ -142,7 +150,7 @@ def _calls(model: LoadedModel, image: Array) -> Callable[[], None]:
     return run
 
 
-def _outputs(model: LoadedModel, images: NDArray[np.uint8], apply: Any) -> NDArray[np.float32]:
+def _outputs(model: LoadedModel, images: NDArray[np.uint8], apply: Any) -> NDArray[np.floating[Any]]:
     pieces = [
         model.output.dequantize(model.predict(_encode(model, images[start : start + 500], apply)))
         for start in range(0, len(images), 500)
@@ -164,7 +172,6 @@ def _row(
     path: Path,
     model: LoadedModel,
     seconds: dict[str, list[float]],
-    twin: NDArray[np.float32],
     test: Dataset,
     apply: Any,
     arguments: argparse.Namespace,
@@ -173,16 +180,18 @@ def _row(
     found = _outputs(model, test.images, apply)
     accuracy = {"this CPU": float(np.mean(found.argmax(axis=1) == test.labels))}
     chosen = np.sort(balanced_order(test.labels)[: arguments.emulated])
-    flips = {}
+    lost, flips = {}, {}
     for level in arguments.cpu_level:
         tell(f"{name}: {level}, emulated")
         there = _outputs(get_runtime(EMULATED[level]).load(path, 1), test.images[chosen], apply)
         accuracy[level] = float(np.mean(there.argmax(axis=1) == test.labels[chosen]))
-        accuracy[f"this CPU, the images of {level}"] = float(
-            np.mean(found[chosen].argmax(axis=1) == test.labels[chosen])
-        )
+        here = float(np.mean(found[chosen].argmax(axis=1) == test.labels[chosen]))
+        lost[level] = here - accuracy[level]
         flips[level] = int(np.count_nonzero(there.argmax(axis=1) != found[chosen].argmax(axis=1)))
-    is_twin = name in {STOCK, OURS}
+    twin_file = path.with_suffix(".tflite")
+    twin = (
+        _outputs(get_runtime("litert").load(twin_file, 1), test.images, apply) if twin_file.exists() else None
+    )
     layers = inspect(path)
     return Row(
         variant=name,
@@ -192,16 +201,23 @@ def _row(
         layers=len(layers.layers),
         unsafe_pairs=layers.unsafe_pairs,
         accuracy=accuracy,
+        lost=lost,
         flips=flips,
-        images_unlike_xnnpack=int(np.any(np.abs(found - twin) > 1e-4, axis=1).sum()) if is_twin else None,
-        classes_unlike_xnnpack=int(np.sum(found.argmax(axis=1) != twin.argmax(axis=1))) if is_twin else None,
+        images_unlike_xnnpack=(
+            None if twin is None else int(np.any(np.abs(found - twin) > 1e-4, axis=1).sum())
+        ),
+        classes_unlike_xnnpack=(
+            None if twin is None else int(np.sum(found.argmax(axis=1) != twin.argmax(axis=1)))
+        ),
     )
 
 
 def table(rows: list[Row], levels: list[str]) -> Iterator[str]:
     """Yields the lines of a Markdown table."""
     heads = ["variant", "ms, one image", "× float", "integer layers", "unsafe pairs", "top-1"]
-    heads += [f"top-1, {level} (flips)" for level in levels] + ["images unlike XNNPACK (classes)"]
+    heads += [f"top-1, {level} (points lost, flips)" for level in levels] + [
+        "images unlike XNNPACK (classes)"
+    ]
     yield "| " + " | ".join(heads) + " |"
     yield "| --- " * len(heads) + "|"
     for row in rows:
@@ -210,7 +226,10 @@ def table(rows: list[Row], levels: list[str]) -> Iterator[str]:
             f"{row.faster_than_float.median:.2f}", f"{row.integer_layers} of {row.layers}",
             f"{row.unsafe_pairs:,}", f"{100 * row.accuracy['this CPU']:.2f} %",
         ]  # fmt: skip
-        cells += [f"{100 * row.accuracy[level]:.2f} % ({row.flips[level]})" for level in levels]
+        cells += [
+            f"{100 * row.accuracy[level]:.2f} % ({100 * row.lost[level]:.2f}, {row.flips[level]})"
+            for level in levels
+        ]
         unlike = row.images_unlike_xnnpack
         cells.append("–" if unlike is None else f"{unlike} ({row.classes_unlike_xnnpack})")
         yield "| " + " | ".join(cells) + " |"
@@ -222,7 +241,7 @@ def draw(rows: list[Row], levels: list[str], title: str, out: Path) -> None:
 
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     for number, row in enumerate(rows):
-        here = row.accuracy[f"this CPU, the images of {levels[0]}"] if levels else row.accuracy["this CPU"]
+        here = row.accuracy[levels[0]] + row.lost[levels[0]] if levels else row.accuracy["this CPU"]
         colour = f"C{number}"
         axes.plot(row.ms.median, 100 * here, "o", color=colour, label=row.variant)
         for level, marker in zip(levels, ("v", "s"), strict=False):
@@ -239,7 +258,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("bundle", type=Path)
+    parser.add_argument("run", type=Path)
     parser.add_argument("--data-dir", type=Path, help="CIFAR-10's archive, or the folder that holds it")
     parser.add_argument("--repeats", type=int, default=15, help="rounds that count")
     parser.add_argument("--images", type=int, default=10_000, help="test images on this CPU")
@@ -264,7 +283,7 @@ def main() -> None:
             encoding="utf-8",
         )
     if arguments.plot:
-        draw(rows, arguments.cpu_level, f"{arguments.bundle.name}: int8 ONNX in ONNX Runtime", arguments.plot)
+        draw(rows, arguments.cpu_level, f"{arguments.run.name}: int8 ONNX in ONNX Runtime", arguments.plot)
 
 
 if __name__ == "__main__":

@@ -57,6 +57,11 @@ class RuntimeName(StrEnum):
     OPENVINO = "openvino"
     C = "c"
     """The C that edgecifar generates, compiled by gcc or clang on this machine."""
+    C_M3 = "c-m3"
+    """The same on an emulated Cortex-M3; and so on."""
+    C_M4 = "c-m4"
+    C_M33 = "c-m33"
+    C_M55 = "c-m55"
 
 
 class CpuLevel(StrEnum):
@@ -99,6 +104,17 @@ class Numerics(StrEnum):
     """TensorFlow Lite Micro."""
 
 
+class Optimize(StrEnum):
+    """What generated C spares most."""
+
+    SPEED = "speed"
+    """Time: weights in the order of each processor's loops, several positions at once."""
+    SIZE = "size"
+    """Flash: weights as they are, or without their zeros where that is smaller; the shortest loops."""
+    RAM = "ram"
+    """Memory: weights as they are, one position at a time."""
+
+
 class Split(StrEnum):
     """Which images of a source."""
 
@@ -136,5 +152,7 @@ class Target(StrEnum):
     WEB = "web"
     LINUX = "linux"
     NPU = "npu"
+    MCU = "mcu"
+    """Microcontrollers: generated C, without an engine."""
     ALL = "all"
     """Each that the exported formats and this machine's tools allow."""

@@ -5,6 +5,7 @@ run as workers on other machines.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -122,6 +123,14 @@ class Runtime(Protocol):
 
     def missing(self) -> str | None:
         """Returns why the engine cannot run here and how to get it, or None where it can."""
+        ...
+
+    def identity(self) -> Mapping[str, str] | None:
+        """Returns what outputs depend on beside file, images, CPU and threads, without starting the engine.
+
+        Returns:
+            Versions of packages and settings, by name; None where only a loaded model tells.
+        """
         ...
 
     def load(self, path: Path, threads: int) -> LoadedModel:

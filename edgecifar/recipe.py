@@ -231,7 +231,7 @@ class QuantizationSpec(FineTuneSpec):
     """Share of the epochs, at the end, in which batch-norm statistics stay fixed."""
     ema: Annotated[Fraction, _added(0.0)] = 0.0
     """Decay per step of the moving average of weights and ranges that is evaluated and kept; 0: none."""
-    saturation_safe: Annotated[bool, _added(False)] = False
+    saturation_safe: Annotated[bool, _added(default=False)] = False
     """Trains with weights that no activations can make saturate on x86 CPUs without VNNI.
 
     The export makes weights so in any case; where that costs accuracy, training wins it back.

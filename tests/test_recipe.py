@@ -63,7 +63,7 @@ def test_a_recipe_without_later_keys_keeps_its_older_json_form() -> None:
     table = json.loads(Recipe(name="mine").model_dump_json())
     assert list(table["model"]) == ["name", "form", "dropout", "l2"]
     assert "distillation" not in table["training"]
-    later = {"distillation", "temperature", "ema"}
+    later = {"distillation", "temperature", "ema", "saturation_safe"}
     assert not later & (set(table["compression"]["pruning"]) | set(table["compression"]["quantization"]))
 
 

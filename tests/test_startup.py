@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 HEAVY = {
     "PIL",
@@ -52,3 +53,15 @@ def test_help_imports_no_engine() -> None:
 
 def test_a_commands_help_imports_no_engine() -> None:
     assert not imported_by("train", "--help") & HEAVY
+
+
+def test_a_second_verify_starts_no_engine(checkout: Path, tmp_path: Path) -> None:
+    bundle = checkout / "exported" / "tiny-resnet8"
+    arguments = [
+        "--quiet", "verify", str(bundle / "model.int8.tflite"), "--against", str(bundle), "--data", "sample",
+        "--limit", "20", "--out", str(tmp_path),
+    ]  # fmt: skip
+    imported_by(*arguments)
+    again = imported_by(*arguments, "--max-drop", "100pp")
+    assert not again & {"tensorflow", "tf_keras", "keras", "ai_edge_litert", "onnxruntime"}
+    assert "sklearn" in again

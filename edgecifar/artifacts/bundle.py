@@ -99,7 +99,8 @@ class Manifest(Record):
     artifacts: tuple[ArtifactEntry, ...]
     files: tuple[FileEntry, ...]
     calibration_fingerprint: str | None
-    """Of the training images that calibrated the int8 artifacts; None if none was."""
+    """Of the training images that gave the int8 artifacts ranges: all after post-training calibration, those
+    that are not trained after quantization-aware training; None if none was needed."""
     calibration_images: int
     golden_images: int
     golden_twin_steps: int | None

@@ -7,9 +7,8 @@ import typer
 
 from edgecifar.choices import RuntimeName, Split
 from edgecifar.cli.making import DataDirOption, JsonOption
-from edgecifar.cli.proving import (
+from edgecifar.cli.preprocessing import (
     ChannelsOption,
-    DataOption,
     LayoutOption,
     MeanOption,
     ResizeOption,
@@ -17,6 +16,7 @@ from edgecifar.cli.proving import (
     StdOption,
     input_spec,
 )
+from edgecifar.cli.proving import DataOption
 from edgecifar.cli.terminal import load_pipeline, terminal
 
 

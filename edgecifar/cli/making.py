@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecifar.choices import Device, Numerics, Source, Target
-from edgecifar.cli.terminal import load_pipeline, repeatable, terminal, with_data_dir
+from edgecifar.choices import Device, Numerics, Optimize, Source, Target
+from edgecifar.cli.terminal import load_pipeline_with_tensorflow, repeatable, terminal, with_data_dir
 from edgecifar.exporting.options import DEFAULT_OPSET, Activations, Format, Io, Precision, WeightRange
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def train(
     """
     from edgecifar.recipe import load_recipe
 
-    pipeline = load_pipeline()
+    pipeline = load_pipeline_with_tensorflow()
     changes = list(set_ or [])
     if data is not None:
         changes.append(f'data.source="{data}"')
@@ -131,6 +131,13 @@ def compress(
         float | None,
         typer.Option(min=0, max=1, help="Share of the loss that the run's own float model teaches, 0 to 1."),
     ] = None,
+    saturation_safe: Annotated[
+        bool | None,
+        typer.Option(
+            "--saturation-safe/--no-saturation-safe",
+            help="Train quantization-aware with weights as the export makes them.  [default: the recipe's]",
+        ),
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Of each of the two, instead of the recipe's.")
     ] = None,
@@ -154,7 +161,7 @@ def compress(
     """
     from edgecifar.artifacts import Run
 
-    pipeline = load_pipeline()
+    pipeline = load_pipeline_with_tensorflow()
     opened = Run.open(run) if run else _say_which(pipeline.newest_run())
     spec = opened.record.recipe.compression
     pruning, quantization = spec.pruning, spec.quantization
@@ -164,6 +171,8 @@ def compress(
     of_both: dict[str, float | int | None] = {"epochs": epochs, "distillation": distill}
     given = {key: value for key, value in of_both.items() if value is not None}
     pruning = pruning.model_copy(update=given)
+    if saturation_safe is not None:
+        given["saturation_safe"] = saturation_safe
     quantization = quantization.model_copy(update=given)
     wanted = spec.model_copy(update={"pruning": pruning, "quantization": quantization})
     folder = out or pipeline.compressed_folder(opened)
@@ -229,6 +238,9 @@ def export(
     numerics: Annotated[
         Numerics | None, typer.Option(help="The engine whose bits C gives.  [default: xnnpack]")
     ] = None,
+    optimize: Annotated[
+        Optimize | None, typer.Option(help="What C spares most: time, flash or memory.  [default: speed]")
+    ] = None,
     target: Annotated[
         list[Target] | None,
         typer.Option(
@@ -260,7 +272,7 @@ def export(
     from edgecifar.artifacts import Run
     from edgecifar.cli.tables import artifacts_table
 
-    pipeline = load_pipeline()
+    pipeline = load_pipeline_with_tensorflow()
     weights = WeightRange.SAFE if saturation_safe else WeightRange.FULL
     flags = {
         Precision.FLOAT32: float32,
@@ -275,6 +287,7 @@ def export(
         made_c = pipeline.export_c(
             source or (Run.open(run) if run else _say_which(pipeline.newest_run())),
             numerics=numerics or Numerics.XNNPACK,
+            optimize=optimize or Optimize.SPEED,
             out=out,
             data_dir=data_dir,
             force=force,
@@ -282,8 +295,8 @@ def export(
         )
         _tell_c(made_c, as_json)
         return
-    if numerics:
-        raise typer.BadParameter("--numerics belongs to --format c.")
+    if numerics or optimize:
+        raise typer.BadParameter(f"{'--numerics' if numerics else '--optimize'} belongs to --format c.")
     if run and pipeline.is_file_source(run):
         _check_of_file(format_, precisions, target or [])
         made = pipeline.export_file(
@@ -346,12 +359,17 @@ def _tell_c(made: "CExport", as_json: bool) -> None:
     if as_json:
         terminal().data(json.dumps(asdict(made) | {"folder": str(made.folder)}, indent=2))
         return
-    terminal().result(f"{made.folder}: {', '.join(made.files)}; the bits of {made.numerics}")
+    purpose = f"the bits of {made.numerics}, for {made.optimize}"
+    terminal().result(f"{made.folder}: {', '.join(made.files)}; {purpose}")
     terminal().say(
         f"Arena {made.arena_bytes:,} bytes ({made.bound_bytes:,} are in use at once, "
         f"{made.unstreamed_bytes:,} layer by layer); constants {made.constant_bytes:,} bytes; "
         f"{made.multiply_adds:,} multiply-adds."
     )
+    if made.sparse_layers:
+        terminal().say(
+            f"Weights of {made.sparse_layers} layers without their zeros spare {made.spared_bytes:,} bytes."
+        )
     terminal().next_step(f"edgecifar verify {_quoted(made.folder / 'model.c')} --against REFERENCE")
 
 
@@ -409,7 +427,7 @@ def summary(
     from edgecifar.cli.tables import layers_table
     from edgecifar.recipe import load_recipe
 
-    pipeline = load_pipeline()
+    pipeline = load_pipeline_with_tensorflow()
     chosen = load_recipe(recipe or DEFAULT_RECIPE, set_ or [])
     costs = pipeline.summarize(chosen)
     if as_json:

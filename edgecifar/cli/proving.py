@@ -1,12 +1,13 @@
 """verify, predict, show and doctor."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecifar.choices import ALL_RUNTIMES, Channels, CpuLevel, Layout, Picture, RuntimeName, Source, Split
+from edgecifar.choices import ALL_RUNTIMES, CpuLevel, Picture, RuntimeName, Source, Split
 from edgecifar.cli.gating import (
     DropBoundOption,
     MaxClassDropOption,
@@ -18,46 +19,33 @@ from edgecifar.cli.gating import (
     policy_of,
 )
 from edgecifar.cli.making import DEFAULT_RECIPE, DataDirOption, JsonOption, RecipeOption, SetOption
-from edgecifar.cli.terminal import load_pipeline, repeatable, terminal
+from edgecifar.cli.preprocessing import (
+    AgainstChannelsOption,
+    AgainstLayoutOption,
+    AgainstMeanOption,
+    AgainstScaleOption,
+    AgainstStdOption,
+    ChannelsOption,
+    LayoutOption,
+    MeanOption,
+    ResizeOption,
+    ScaleOption,
+    StdOption,
+    against_spec,
+    input_spec,
+)
+from edgecifar.cli.terminal import load_pipeline, load_pipeline_with_tensorflow, repeatable, terminal
+from edgecifar.errors import EdgecifarError
 
 if TYPE_CHECKING:
-    # Only types: help shall not wait for NumPy.
-    from edgecifar.verification.inputs import InputSpec
+    # Only types: help shall not wait for pydantic.
+    from edgecifar.artifacts import ParityReport
+    from edgecifar.artifacts.layers import LayersReport
 
 GATE_FAILED = 1
 
 DataOption = Annotated[
     Source | None, typer.Option(help="Where the images come from.  [default: as the run's or recipe's]")
-]
-ScaleOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NUMBER",
-        help="For model files outside a bundle or run, which see (pixel × scale - mean) / std: what pixels "
-        "of 0-255 are multiplied by, as 1/255; 1 leaves them.  [default: 1 with --mean and --std]",
-    ),
-]
-MeanOption = Annotated[
-    str | None,
-    typer.Option(metavar="NUMBER[,NUMBER,NUMBER]", help="As --scale: subtracted; one, or one a channel."),
-]
-StdOption = Annotated[
-    str | None, typer.Option(metavar="NUMBER[,NUMBER,NUMBER]", help="As --scale: divided by.")
-]
-LayoutOption = Annotated[
-    Layout | None,
-    typer.Option(help="As --scale: the input's order.  [default: as its shape tells, where it does]"),
-]
-ChannelsOption = Annotated[
-    Channels | None, typer.Option(help="As --scale: order of colours.  [default: rgb]")
-]
-ResizeOption = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        metavar="SIZE",
-        help="As --scale: stretch images to SIZE×SIZE, bilinear.  [default: they must have the model's size]",
-    ),
 ]
 
 
@@ -123,6 +111,11 @@ def verify(
     layout: LayoutOption = None,
     channels: ChannelsOption = None,
     resize: ResizeOption = None,
+    against_scale: AgainstScaleOption = None,
+    against_mean: AgainstMeanOption = None,
+    against_std: AgainstStdOption = None,
+    against_layout: AgainstLayoutOption = None,
+    against_channels: AgainstChannelsOption = None,
     jobs: Annotated[
         int | None,
         typer.Option(
@@ -158,7 +151,8 @@ def verify(
 ) -> None:
     """Run each model in each engine that reads it, and say what it lost against the reference.
 
-    Exits with 1 if a gate is broken, or asks for a proof that the images are too few to give.
+    Exits with 1 if a gate is broken, or asks for a proof that the images are too few to give. What --layers
+    cannot do leaves the report as it was measured.
 
     \b
     Examples:
@@ -178,16 +172,13 @@ def verify(
         max_latency=max_latency,
     )
     preprocessing = input_spec(scale, mean, std, layout, channels, resize)
+    of_reference = against_spec(
+        against_scale, against_mean, against_std, against_layout, against_channels, preprocessing
+    )
     if what_if and not layers:
         raise typer.BadParameter("--what-if needs --layers.")
     pipeline = load_pipeline()
-    from edgecifar.reporting import (
-        ReportView,
-        broken_gates,
-        undecided_gates,
-        verdict_sentence,
-        write_report,
-    )
+    from edgecifar.reporting import ReportView, write_report
     from edgecifar.reporting.explaining import LayersView
     from edgecifar.verification.caching import default_folder
 
@@ -195,99 +186,75 @@ def verify(
         newest = pipeline.newest_bundle()
         terminal().say(f"The newest bundle: {newest.folder}.")
         models = [newest.folder]
+    common = {
+        "against": against,
+        "split": split,
+        "runtimes": runtime or (),
+        "source": data,
+        "data_dir": data_dir,
+        "limit": limit,
+        "preprocessing": preprocessing,
+        "against_preprocessing": of_reference,
+        "progress": terminal(),
+    }
     report = pipeline.verify(
         models,
-        against=against,
-        split=split,
         gate=gate,
-        runtimes=runtime or (),
         cpu_levels=cpu_level or (),
-        source=data,
-        data_dir=data_dir,
-        limit=limit,
         subset=subset,
-        preprocessing=preprocessing,
         cache_dir=None if no_cache else default_folder(),
         jobs=jobs,
         command=repeatable(),
-        progress=terminal(),
+        **common,
     )
-    if layers:
-        looked_into = pipeline.explain_layers(
-            models,
-            against=against,
-            split=split,
-            source=data,
-            data_dir=data_dir,
-            limit=limit,
-            what_if=what_if,
-            runtimes=runtime or (),
-            preprocessing=preprocessing,
-            progress=terminal(),
-        )
-        report = report.model_copy(update={"layers": looked_into})
     folder = out or (models[0] / "report" if (models[0] / "manifest.json").is_file() else Path("report"))
     # Shown first: where the files cannot be written, the minutes were not in vain.
+    if not as_json:
+        terminal().result(ReportView(report))
+    unexplained = None
+    if layers:
+        # Written before the layers are looked into, which may fail or be interrupted, and again after it.
+        write_report(report, folder)
+        report, unexplained = _with_layers(
+            report, lambda: pipeline.explain_layers(models, what_if=what_if, **common)
+        )
     if as_json:
         terminal().data(report.model_dump_json(indent=2))
-    else:
-        terminal().result(ReportView(report))
-        for one in report.layers:
-            terminal().result(LayersView(one))
+    for one in () if as_json else report.layers:
+        terminal().result(LayersView(one))
     written = write_report(report, folder)
     if not as_json:
         terminal().result(f"Report: {written[0]}")
+    _conclude(report, unexplained)
+
+
+def _with_layers(
+    report: "ParityReport", explain: Callable[[], "tuple[LayersReport, ...]"]
+) -> tuple["ParityReport", EdgecifarError | None]:
+    """Returns a report with its layers; or with a note why they are not there, and the error that says so."""
+    try:
+        return report.model_copy(update={"layers": explain()}), None
+    except EdgecifarError as error:
+        note = f"--layers could not be done: {error.problem}"
+        return report.model_copy(update={"notes": (*report.notes, note)}), error
+
+
+def _conclude(report: "ParityReport", unexplained: EdgecifarError | None) -> None:
+    """Says what does not hold, and what --layers could not do.
+
+    Raises:
+        Exit: With the status of a gate that failed, else of the error.
+    """
+    from edgecifar.reporting import broken_gates, undecided_gates, verdict_sentence
+
+    if unexplained is not None:
+        terminal().error(f"--layers could not be done: {unexplained.problem}", unexplained.mend)
     if not report.passed:
         unheld = (*broken_gates(report), *undecided_gates(report))
         terminal().error(verdict_sentence(report), "\n       ".join(unheld))
         raise typer.Exit(GATE_FAILED)
-
-
-def input_spec(
-    scale: str | None,
-    mean: str | None,
-    std: str | None,
-    layout: Layout | None,
-    channels: Channels | None,
-    resize: int | None,
-) -> "InputSpec | None":
-    """Returns what the options say of lone model files' input; None where they say nothing."""
-    from edgecifar.errors import VerificationError
-    from edgecifar.verification.inputs import InputSpec
-
-    if (mean is None) != (std is None):
-        raise typer.BadParameter("--mean and --std go together.")
-    if scale is None and mean is None:
-        if layout or channels or resize:
-            raise typer.BadParameter(
-                "--layout, --channels and --resize need --scale, or --mean and --std; "
-                "--scale 1 leaves the pixels as they are."
-            )
-        return None
-    [factor] = _numbers("--scale", scale or "1", counts={1})
-    means = _numbers("--mean", mean or "0", counts={1, 3})
-    stds = _numbers("--std", std or "1", counts={1, 3})
-    try:
-        return InputSpec(factor, means, stds, channels or Channels.RGB, layout, resize)
-    except VerificationError as error:
-        raise typer.BadParameter(str(error).replace("\n", " ")) from error
-
-
-def _numbers(option: str, text: str, counts: set[int]) -> tuple[float, ...]:
-    """Returns the numbers of "0.5", "1/255" or "0.49,0.48,0.45"."""
-    try:
-        numbers = tuple(_number(word) for word in text.split(","))
-    except (ValueError, ZeroDivisionError):
-        numbers = ()
-    if len(numbers) not in counts:
-        three = ", or three with commas between them" if 3 in counts else ""
-        raise typer.BadParameter(f"{option} is one number, as 0.5 or 1/255{three}; not {text}.")
-    return numbers
-
-
-def _number(word: str) -> float:
-    over, slash, under = word.partition("/")
-    return float(over) / float(under) if slash else float(over)
+    if unexplained is not None:
+        raise typer.Exit(unexplained.exit_status)
 
 
 def predict(
@@ -318,7 +285,7 @@ def predict(
     from edgecifar.cli.tables import predictions_table
 
     preprocessing = input_spec(scale, mean, std, layout, channels, resize)
-    predictions = load_pipeline().predict(
+    predictions = load_pipeline_with_tensorflow().predict(
         model,
         images or (),
         first=first,
@@ -359,7 +326,7 @@ def show(
     if model and not of_a_model:
         raise typer.BadParameter(f"A picture of {picture} needs no --model.")
     chosen = load_recipe(recipe or DEFAULT_RECIPE, set_ or [])
-    path = load_pipeline().show(
+    path = load_pipeline_with_tensorflow().show(
         picture,
         out,
         model=model,
@@ -403,7 +370,7 @@ def doctor(
     if model is None:
         if spec is not None:
             raise typer.BadParameter("The options on preprocessing belong to a model file.")
-        checks = load_pipeline().examine(data_dir)
+        checks = load_pipeline_with_tensorflow().examine(data_dir)
         if as_json:
             terminal().data(json.dumps([asdict(check) for check in checks], indent=2))
         else:

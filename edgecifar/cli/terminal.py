@@ -123,17 +123,23 @@ class Terminal:
 
 
 def load_pipeline() -> ModuleType:
-    """Returns `edgecifar.pipeline`, imported now, without the banners that TensorFlow prints."""
-    with terminal().hushed():
-        from edgecifar import pipeline
-        from edgecifar.learning.devices import list_gpus
+    """Returns `edgecifar.pipeline`, whose functions import what they need when they are first used."""
+    from edgecifar import pipeline
 
-        # The first look for GPUs makes CUDA complain where there is none.
-        list_gpus()
     if not terminal().debug:
         # Hints to developers of training loops (retracing, metrics), not to people who train.
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
     return pipeline
+
+
+def load_pipeline_with_tensorflow() -> ModuleType:
+    """Returns `edgecifar.pipeline`, with TensorFlow imported now, without the banners that it prints."""
+    with terminal().hushed():
+        from edgecifar.learning.devices import list_gpus
+
+        # The first look for GPUs makes CUDA complain where there is none.
+        list_gpus()
+    return load_pipeline()
 
 
 def terminal() -> Terminal:

@@ -36,9 +36,12 @@ class WholeOutputConfig(tfmot.quantization.keras.QuantizeConfig):
         """Returns no inner activations."""
         return []
 
+    # AutoGraph cannot read a function without statements, and warns.
+    @tf.autograph.experimental.do_not_convert
     def set_quantize_weights(self, layer: tf_keras.layers.Layer, quantize_weights: list[tf.Tensor]) -> None:
         """Sets nothing: no weights are quantized."""
 
+    @tf.autograph.experimental.do_not_convert
     def set_quantize_activations(self, layer: tf_keras.layers.Layer, quantize_activations: list[Any]) -> None:
         """Sets nothing: no inner activations are quantized."""
 

@@ -36,7 +36,8 @@ class SafeWeightsQuantizer:
         variables: dict[str, Any] = self._inner.build(tensor_shape, name, layer)
         return variables
 
-    def __call__(self, inputs: tf.Tensor, training: bool, weights: dict[str, Any]) -> tf.Tensor:
+    # tfmot gives `training` by its place.
+    def __call__(self, inputs: tf.Tensor, training: bool, weights: dict[str, Any]) -> tf.Tensor:  # noqa: FBT001
         """Returns the weights in fake quantization; sets their range first where the model trains."""
         if training:
             rows = _rows(inputs)
@@ -101,7 +102,7 @@ def widen_ranges(aware: tf_keras.Model) -> int:
 
 
 def _multiplies_pairs(layer: tf_keras.layers.Layer) -> bool:
-    """Returns whether ONNX Runtime adds products of the layer's weights in pairs: of depthwise ones it does not.
+    """Returns whether ONNX Runtime adds the layer's products in pairs; those of depthwise weights it widens.
 
     Not their subclasses: a transposed convolution has its kernel in another order.
     """
@@ -113,6 +114,7 @@ def _limit(magnitudes: tf.Tensor, variables: dict[str, Any]) -> tf.Tensor:
 
     Args:
         magnitudes: (kernel, output channels).
+        variables: tfmot's, of the range.
     """
     return tf.reduce_max(magnitudes, axis=0 if variables["max_var"].shape.rank else None)
 
@@ -122,6 +124,7 @@ def _pair_limit(rows: tf.Tensor, variables: dict[str, Any]) -> tf.Tensor:
 
     Args:
         rows: (kernel, output channels): kernel row, kernel column, input channel, in this order.
+        variables: tfmot's, of the range.
     """
     sums = tf.pad(tf.abs(rows[1:] + rows[:-1]), ((1, 0), (0, 0)))  # a single row has no neighbour
     return _limit(sums, variables) * ((1 + _HAIR) * _LARGEST / LARGEST_PAIR)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from edgecifar.artifacts.dataset import Dataset
 from edgecifar.data.batch_pickle import read_batch
 from edgecifar.data.download import download
+from edgecifar.data.kept import find_kept, keep
 from edgecifar.data.splitting import Half
 from edgecifar.errors import DataError
 from edgecifar.progress import SILENT, Progress
@@ -230,7 +231,11 @@ def _read_members(
 ) -> Iterator[tuple[str, bytes]]:
     """Yields each member's name without suffix and its content, in the order of the archive."""
     missing = set(names)
-    reader = _read_archive if location.path.is_file() else _read_folder
+    reader = _read_folder
+    if location.path.is_file():
+        # Of the pickles it is not known what has to be in them.
+        is_known = location.layout is Layout.BINARY and tuple(names) == MEMBERS[Half.TEST]
+        reader = _read_kept if is_known else _read_archive
     for name, content in reader(location, names):
         missing.discard(name)
         yield name, content
@@ -270,6 +275,19 @@ def _read_archive(
         # tarfile lists every compression that it tried, one a line.
         reason = str(error).partition("\n")[0].rstrip(":")
         raise DataError(f"{location.path}: damaged or cut short ({reason}).", location.mend) from error
+
+
+def _read_kept(location: Cifar10Location, names: list[str] | tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
+    """Yields one member as it was kept when the archive was read last, else from the archive."""
+    [member] = (f"{name}{location.layout.suffix}" for name in names)
+    kept = find_kept(location.path, member, OFFICIAL_SHA1[member])
+    if kept is not None:
+        yield names[0], kept
+        return
+    for name, content in _read_archive(location, names):
+        yield name, content
+        # Here, the one who reads has found nothing wrong with it.
+        keep(location.path, member, content)
 
 
 def _check_size(location: Cifar10Location, name: str, size: int) -> None:

@@ -14,7 +14,7 @@ from edgecifar.artifacts.bundle import FileEntry, TargetEntry
 from edgecifar.artifacts.files import replacing_folder, sha256
 from edgecifar.choices import Target
 from edgecifar.errors import ExportError
-from edgecifar.exporting import integers, onnx, roundings, saturation, tflite
+from edgecifar.exporting import integers, onnx, tflite
 from edgecifar.exporting.embedding import describe, write_embedded
 from edgecifar.exporting.options import (
     DEFAULT_OPSET,
@@ -26,6 +26,8 @@ from edgecifar.exporting.options import (
     check_io,
     check_onnx,
 )
+from edgecifar.exporting.quantizing import Quantized, quantize
+from edgecifar.exporting.targets.material import CMaker
 from edgecifar.host import tool_versions
 from edgecifar.progress import SILENT, Progress
 from edgecifar.protocol import Array
@@ -56,6 +58,7 @@ def export_bundle(
     calibration: Dataset | None,
     golden: Dataset,
     targets: Sequence[Target] = (),
+    make_c: CMaker | None = None,
     out: Path,
     progress: Progress = SILENT,
 ) -> Bundle:
@@ -74,11 +77,12 @@ def export_bundle(
         batch: Fixed batch size of the ONNX files; None: any. TFLite files have 1, and engines change it.
         activations: Of the int8 ONNX file.
         weights: Of both int8 files: safe on every CPU, or as the quantizer left them.
-        calibration: Training images; as many of them as the recipe says calibrate int8, where there is no
-            quantization-aware model.
+        calibration: Training images; as many of them as the recipe says give int8 the ranges that no
+            quantization-aware model knows.
         golden: Images that the model has not learned from; the first `GOLDEN_IMAGES` go into the bundle with
             the outputs that the int8 files have for them.
         targets: Platforms for which the bundle gets a folder with all that an app embeds.
+        make_c: The generator of C, for the target mcu.
         out: The bundle's folder.
         progress: Told of each file, and of how far the int8 files agree.
 
@@ -86,18 +90,19 @@ def export_bundle(
         ExportError: The choices do not go together, or a model cannot be exported so; `out` is untouched.
         EngineMissingError: A target needs a tool that is not here.
     """
-    order = _Order(
-        tuple(formats), tuple(precisions), io, opset, batch, activations, weights, run.record.preprocessing
-    )
-    by_calibration = Precision.INT8 in precisions and qat_model is None
-    chosen = _choose_calibration(run, calibration) if by_calibration and calibration is not None else None
+    order = _Order(tuple(formats), tuple(precisions), io, opset, batch, activations, run.record.preprocessing)
     golden = golden.select(slice(GOLDEN_IMAGES))
     with replacing_folder(out) as folder:
         shutil.copyfile(run.reference_path, folder / REFERENCE)
         artifacts = [_reference_entry(folder)]
         islands: tuple[InspectedLayer, ...] = ()
         with progress.task("Exporting", len(formats) * len(precisions), "files") as task:
-            for content, made in _make(order, float_model, qat_model, chosen, progress):
+            quantized = (
+                quantize(run, float_model, qat_model, io, weights, calibration)
+                if Precision.INT8 in order.precisions
+                else None
+            )
+            for content, made in _make(order, float_model, quantized):
                 described = describe(content, made.format, made.precision, io, run.record)
                 (folder / made.name).write_bytes(described)
                 artifacts.append(_entry(folder, made, io))
@@ -106,8 +111,16 @@ def export_bundle(
                 task.advance()
         steps = _write_golden(folder, golden, artifacts, order.preprocessing)
         _write_descriptions(folder, run)
-        embedded = write_embedded(folder, run.record, artifacts, golden, targets, progress)
-        _write_manifest(folder, run, artifacts, chosen, len(golden), steps, embedded)
+        embedded = write_embedded(folder, run.record, artifacts, golden, targets, progress, make_c)
+        _write_manifest(
+            folder, run, artifacts, quantized.calibration if quantized else None, len(golden), steps, embedded
+        )
+    floats = integers.float_operators(quantized.content) if quantized else ()
+    if floats:
+        kinds = ", ".join(sorted(set(floats)))
+        progress.say(
+            f"{len(floats)} operators of the int8 model compute in float32, having no integer form: {kinds}."
+        )
     for island in islands:
         progress.say(f"{island.name} of the int8 ONNX file computes in float: {island.reason}.")
     if steps is not None:
@@ -125,7 +138,6 @@ class _Order:
     opset: int
     batch: int | None
     activations: Activations
-    weights: WeightRange
     preprocessing: Preprocessing
 
     def __post_init__(self) -> None:
@@ -151,17 +163,13 @@ class _Made:
 
 
 def _make(
-    order: _Order,
-    float_model: tf_keras.Model,
-    qat_model: tf_keras.Model | None,
-    calibration: Dataset | None,
-    progress: Progress,
+    order: _Order, float_model: tf_keras.Model, quantized: Quantized | None
 ) -> Iterator[tuple[bytes, _Made]]:
     for precision in order.precisions:
-        if precision is Precision.INT8:
-            yield from _make_int8(order, float_model, qat_model, calibration, progress)
-        else:
+        if precision is not Precision.INT8:
             yield from _make_float(order, float_model, precision)
+        elif quantized is not None:
+            yield from _make_int8(order, quantized)
 
 
 def _make_float(order: _Order, model: tf_keras.Model, precision: Precision) -> Iterator[tuple[bytes, _Made]]:
@@ -182,45 +190,18 @@ _FLOAT_WEIGHTS = {
 }
 
 
-def _make_int8(
-    order: _Order,
-    float_model: tf_keras.Model,
-    qat_model: tf_keras.Model | None,
-    calibration: Dataset | None,
-    progress: Progress,
-) -> Iterator[tuple[bytes, _Made]]:
+def _make_int8(order: _Order, quantized: Quantized) -> Iterator[tuple[bytes, _Made]]:
     """One set of integers feeds both formats: the ONNX file is made of the TFLite file.
 
     So both have the weights that only ONNX Runtime needs, and stay the same network.
     """
-    model = float_model if qat_model is None else qat_model
-    origin = Weights.CALIBRATED if qat_model is None else Weights.QAT
-    images = order.preprocessing.apply(calibration.images) if calibration else None
-    content = tflite.convert(model, Precision.INT8, order.io, order.preprocessing, images)
-    made_by = tflite.MADE_BY
-    if order.weights is WeightRange.SAFE:
-        content, made_by = saturation.make_safe(content), f"{made_by}, {saturation.MADE_BY}"
-    content = roundings.align_additions(content)
-    floats = integers.float_operators(content)
-    if floats:
-        kinds = ", ".join(sorted(set(floats)))
-        progress.say(
-            f"{len(floats)} operators of the int8 model compute in float32, having no integer form: {kinds}."
-        )
+    content = quantized.content
     for kind in order.formats:
         if kind is Format.TFLITE:
-            yield content, _Made(kind, Precision.INT8, origin, made_by)
+            yield content, _Made(kind, Precision.INT8, quantized.weights, quantized.made_by)
         else:
-            made = _Made(kind, Precision.INT8, origin, onnx.MADE_BY[Precision.INT8])
+            made = _Made(kind, Precision.INT8, quantized.weights, onnx.MADE_BY[Precision.INT8])
             yield onnx.convert_int8(content, order.io, order.opset, order.batch, order.activations), made
-
-
-def _choose_calibration(run: Run, images: Dataset) -> Dataset:
-    """Returns as many of the images as the recipe says, drawn by its seed."""
-    recipe = run.record.recipe
-    count = min(recipe.calibration.images, len(images))
-    drawn = np.random.default_rng(recipe.seed).choice(len(images), count, replace=False)
-    return images.select(np.sort(drawn))
 
 
 def _entry(folder: Path, made: _Made, io: Io) -> ArtifactEntry:

@@ -8,10 +8,9 @@ a flatten follows a pool. An explicit RESHAPE before the layer means the same, a
 import math
 from typing import Any
 
-import flatbuffers
 from tensorflow.lite.python import schema_py_generated as schema
 
-_IDENTIFIER = b"TFL3"
+from edgecifar.exporting.tflite_codes import pack, unpacked_code_of
 
 
 def flatten_inputs(content: bytes) -> bytes:
@@ -32,14 +31,11 @@ def flatten_inputs(content: bytes) -> bytes:
         graph.operators = operators
     if not changed:
         return content
-    builder = flatbuffers.Builder(len(content))
-    builder.Finish(model.Pack(builder), _IDENTIFIER)
-    return bytes(builder.Output())
+    return pack(model)
 
 
 def _is_flattening(model: Any, graph: Any, operator: Any) -> bool:
-    code = model.operatorCodes[operator.opcodeIndex]
-    if max(code.builtinCode, code.deprecatedBuiltinCode) != schema.BuiltinOperator.FULLY_CONNECTED:
+    if unpacked_code_of(model, operator) != schema.BuiltinOperator.FULLY_CONNECTED:
         return False
     return not operator.builtinOptions.keepNumDims and len(graph.tensors[operator.inputs[0]].shape) != 2
 

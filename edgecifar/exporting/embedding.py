@@ -11,7 +11,7 @@ from edgecifar.exporting.metadata import Description, describe_onnx, describe_tf
 from edgecifar.exporting.options import Format, Io, Precision
 from edgecifar.exporting.targets import write_targets
 from edgecifar.exporting.targets.golden import write_golden
-from edgecifar.exporting.targets.material import Material
+from edgecifar.exporting.targets.material import CMaker, Material
 from edgecifar.progress import SILENT, Progress
 
 _DESCRIBE = {Format.TFLITE: describe_tflite, Format.ONNX: describe_onnx}
@@ -36,6 +36,7 @@ def write_embedded(
     golden: Dataset,
     targets: Sequence[Target],
     progress: Progress = SILENT,
+    make_c: CMaker | None = None,
 ) -> tuple[TargetEntry, ...]:
     """Returns the targets that were written, with the table of golden outputs and the model card.
 
@@ -46,13 +47,14 @@ def write_embedded(
         golden: The golden images.
         targets: Those wanted, or `Target.ALL`.
         progress: Told which of all targets were left out, and why.
+        make_c: The generator of C, for the target mcu.
 
     Raises:
         ExportError: A target embeds a format that the bundle lacks, or a class name fits no source code.
         EngineMissingError: A target needs a tool that is not here.
     """
     material = Material(
-        folder, record.name, record.class_names, record.preprocessing, tuple(artifacts), golden
+        folder, record.name, record.class_names, record.preprocessing, tuple(artifacts), golden, make_c
     )
     write_golden(material)
     written = write_targets(material, targets, progress)

@@ -51,9 +51,9 @@ def check(content: bytes, io: Io, preprocessing: Preprocessing) -> None:
 
 
 def float_operators(content: bytes) -> tuple[str, ...]:
-    """Returns the names of the operators of an int8 TFLite file that compute in float: ELU, for one.
+    """Returns the names of the operators of an int8 TFLite file that compute in float.
 
-    TensorFlow's converter has no integer form of them, and puts them between a DEQUANTIZE and a QUANTIZE.
+    TensorFlow's converter leaves some so, ELU for one, between a DEQUANTIZE and a QUANTIZE.
     """
     graph, operators = _graph(content)
     return tuple(

@@ -11,7 +11,7 @@ import tf_keras
 from edgecifar.artifacts import Preprocessing
 from edgecifar.chatter import diverted
 from edgecifar.errors import ExportError
-from edgecifar.exporting import foreign, graph, qdq, safe_onnx
+from edgecifar.exporting import elu, foreign, graph, qdq, safe_onnx
 from edgecifar.exporting.boundaries import set_boundaries
 from edgecifar.exporting.dense import flatten_inputs
 from edgecifar.exporting.options import (
@@ -110,6 +110,7 @@ def convert_int8(
     foreign.check_single(len(converted.graph.input), len(converted.graph.output))
     qdq.set_activations(converted, activations)
     round_as_tflite(converted.graph)
+    elu.follow_tflite(converted.graph)
     quantizations = set_boundaries(converted.graph, io)
     names = (converted.graph.input[0].name, converted.graph.output[0].name)
     renamed = {

@@ -1,6 +1,7 @@
 """int8 TFLite files whose weights cannot saturate sums of 16 bits: see `edgecifar.runtimes.pairs`."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +14,11 @@ from edgecifar.exporting.tflite_codes import code_of
 from edgecifar.runtimes.pairs import UNIT, Integers, growths, shrink
 
 MADE_BY = "weights made saturation-safe"
+_ROUNDING = 0.51
+"""Steps by which an integer may be away from the float that it stands for, and a little for float32."""
 
 
-def make_safe(content: bytes) -> bytes:
+def make_safe(content: bytes, source: bytes | None = None) -> bytes:
     """Returns an int8 TFLite file with weights that no activations can make saturate.
 
     Each output channel of a convolution or dense layer gets the smallest scale, from its own up to twice
@@ -25,17 +28,23 @@ def make_safe(content: bytes) -> bytes:
 
     Args:
         content: A file of `tflite.convert` with int8 weights.
+        source: The same network with the float weights that were quantized: weights that change are then
+            rounded once, from those; None: from the integers.
 
     Raises:
         ExportError: A layer's weights are not symmetric or their scales not of output channels, or layers
-            that need different growths share a constant.
+            that need different growths share a constant, or `source` is another network.
     """
+    floats = _float_weights(source) if source else None
     safe = bytearray(content)
     model = schema.Model.GetRootAs(safe, 0)
     graph = model.Subgraphs(0)
     changes: dict[int, _Change] = {}
-    for index in range(graph.OperatorsLength()):
-        for change in _grow_layer(model, graph, graph.Operators(index)):
+    layers = list(_layers(model, graph))
+    if floats is not None and len(floats) != len(layers):
+        raise ExportError("The float weights are those of another network than the int8 model's.")
+    for place, layer in enumerate(layers):
+        for change in _grow_layer(model, graph, layer, None if floats is None else floats[place]):
             if changes.setdefault(change.tensor, change) != change:
                 raise _shared(graph, change.tensor)
     _check_buffers(model, graph, changes)
@@ -56,30 +65,75 @@ class _Change:
     scales: bytes
 
 
-def _grow_layer(model: Any, graph: Any, operator: Any) -> list[_Change]:
-    """Returns a layer's weights and bias, made safe; nothing for an operator without such weights."""
-    axis = _channel_axis(model, graph, operator)
-    if axis is None:
-        return []
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """An operator that multiplies pairs of constant weights."""
+
+    operator: Any
+    axis: int
+    """Of the weights, where the output channels lie."""
+
+
+def _layers(model: Any, graph: Any) -> Iterator[_Layer]:
+    for index in range(graph.OperatorsLength()):
+        operator = graph.Operators(index)
+        axis = _channel_axis(model, graph, operator)
+        # Weights that another layer computes are activations: uint8 in the ONNX file, which never saturate.
+        if axis is not None and model.Buffers(graph.Tensors(operator.Inputs(1)).Buffer()).DataLength():
+            yield _Layer(operator, axis)
+
+
+def _float_weights(source: bytes) -> list[NDArray[np.float32]]:
+    """Returns the weights of each such layer of a float file, in order: (channels, reduced axis)."""
+    model = schema.Model.GetRootAs(source, 0)
+    graph = model.Subgraphs(0)
+    found = []
+    for layer in _layers(model, graph):
+        kernel = graph.Tensors(layer.operator.Inputs(1))
+        if kernel.Type() != schema.TensorType.FLOAT32:
+            raise ExportError(f"The weights {_name(kernel)} of the float model are no floats.")
+        flat = model.Buffers(kernel.Buffer()).DataAsNumpy().view(np.float32)
+        found.append(_rows(flat, kernel.Shape(layer.axis), layer.axis))
+    return found
+
+
+def _rows(flat: NDArray[Any], channels: int, axis: int) -> NDArray[Any]:
+    """Returns weights as (channels, reduced axis), as they lie in the order of multiplication."""
+    return flat.reshape(channels, -1) if axis == 0 else flat.reshape(-1, channels).T
+
+
+def _grow_layer(model: Any, graph: Any, layer: _Layer, floats: NDArray[np.float32] | None) -> list[_Change]:
+    """Returns a layer's weights and bias, made safe; nothing for weights that are no int8."""
+    operator, axis = layer.operator, layer.axis
     source, kernel = (graph.Tensors(operator.Inputs(place)) for place in (0, 1))
-    stored = model.Buffers(kernel.Buffer())
-    # Weights that another layer computes are activations: uint8 in the ONNX file, which never saturate.
-    if kernel.Type() != schema.TensorType.INT8 or not stored.DataLength():
+    if kernel.Type() != schema.TensorType.INT8:
         return []
-    flat = stored.DataAsNumpy().view(np.int8)
-    channels = kernel.Shape(axis)
-    weights = flat.reshape(channels, -1) if axis == 0 else flat.reshape(-1, channels).T
+    flat = model.Buffers(kernel.Buffer()).DataAsNumpy().view(np.int8)
+    weights = _rows(flat, kernel.Shape(axis), axis)
     scales = _channel_scales(kernel, axis)
-    growth = growths(weights)
+    steps = weights if floats is None else _steps(kernel, weights, scales, floats)
+    growth = np.where(growths(weights) > 0, growths(steps), 0)
     if len(scales) == 1:
         growth = np.full_like(growth, growth.max())
     factors = 1 + growth[: len(scales)] / UNIT
     grown = (scales * factors).astype(np.float32)
-    values = shrink(weights, growth[:, None]).astype(np.int8)
+    values = np.where(growth[:, None] > 0, shrink(steps, growth[:, None]), weights).astype(np.int8)
     changes = [_Change(operator.Inputs(1), (values if axis == 0 else values.T).tobytes(), grown.tobytes())]
     if operator.InputsLength() > 2 and operator.Inputs(2) >= 0:
         changes.append(_grow_bias(model, graph, operator.Inputs(2), growth, source, grown))
     return changes
+
+
+def _steps(
+    kernel: Any, weights: NDArray[np.int8], scales: NDArray[np.float32], floats: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Returns the float weights in steps of the integers' scales; they must round to these integers."""
+    if floats.shape != weights.shape:
+        raise ExportError(f"The weights {_name(kernel)} have another shape in the float model.")
+    steps: NDArray[np.float64] = floats / scales.astype(np.float64)[:, None]
+    if np.any(np.abs(steps - weights) > _ROUNDING):
+        raise ExportError(f"The weights {_name(kernel)} are not those of the float model.")
+    return steps
 
 
 def _channel_axis(model: Any, graph: Any, operator: Any) -> int | None:

@@ -39,6 +39,8 @@ def convert(
         io: Of input and output. Float, float16 and dynamic models give float32 probabilities always.
         preprocessing: What the model was trained on.
         calibration: Preprocessed images, float32 (N, height, width, 3); int8 from a float model needs them.
+            Of a quantization-aware model they give the ranges that it does not know: of what a batch norm
+            after an activation computes, which else stays in float.
 
     Raises:
         ExportError: The choices do not go together, the model cannot be quantized, or the converter fails.
@@ -74,6 +76,8 @@ def _convert_int8(
         with _pixel_range(quantizers, preprocessing):
             converter = _converter(serve, model, Precision.INT8)
             converter.inference_input_type = converter.inference_output_type = dtype
+            if calibration is not None:
+                converter.representative_dataset = lambda: ({"image": image[None]} for image in calibration)
             return _run(converter)
     if calibration is None or not len(calibration):
         raise ExportError(

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 import edgecifar
-from edgecifar.choices import Numerics
+from edgecifar.choices import Numerics, Optimize
 from edgecifar.microcontroller.lowering import Network
-from edgecifar.microcontroller.operators.convolution import DENSE_CHUNK, LANES
+from edgecifar.microcontroller.operators.convolution import DENSE_CHUNK
+from edgecifar.microcontroller.operators.layouts import LANES, POSITIONS, x86_window
 from edgecifar.microcontroller.planning import SCRATCH, Plan
 from edgecifar.microcontroller.proving import HALF_WINDOW
 from edgecifar.microcontroller.steps import Array, Source, Step
@@ -21,7 +22,7 @@ _ENGINES = {
     Numerics.TFLM: "TensorFlow Lite Micro",
 }
 _ORDER = (
-    "clamp", "twice", "requantize", "dot", "dot4", "conv", "depthwise", "dense", "pool", "max_pool",
+    "clamp", "twice", "requantize", "dot", "conv", "depthwise", "dense", "pool", "max_pool",
     "average_pool", "mean", "operands", "add", "add_wide", "add_exact", "multiply", "table", "pad",
     "concatenate", "input", "softmax", "softmax_float",
 )  # fmt: skip
@@ -30,7 +31,7 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "add_exact": ("operands", "clamp", "twice"),
     "add_wide": ("operands", "clamp"),
     "average_pool": ("pool", "clamp"),
-    "conv": ("dot", "dot4"),
+    "conv": ("dot",),
     "dense": ("dot",),
     "max_pool": ("pool",),
     "multiply": ("operands",),
@@ -56,6 +57,7 @@ def generate(
     numerics: Numerics,
     *,
     name: str,
+    optimize: Optimize = Optimize.SPEED,
     labels: Sequence[str] = (),
     golden: Golden | None = None,
 ) -> dict[str, str]:
@@ -66,6 +68,7 @@ def generate(
         plan: Their memory.
         numerics: The engine whose bits they give.
         name: Of the model.
+        optimize: What is spared most.
         labels: Names of the classes.
         golden: For `model_selftest`; None: no self-test.
     """
@@ -76,6 +79,7 @@ def generate(
         "about": f"{len(steps) - 1} layers",
         "version": edgecifar.__version__,
         "engine": _ENGINES[numerics],
+        "optimize": str(optimize),
         "input": network.input,
         "output": network.output,
         "logits": network.logits,
@@ -92,6 +96,8 @@ def generate(
         "half_window": HALF_WINDOW,
         "dense_chunk": DENSE_CHUNK,
         "lanes": LANES,
+        "sparse": any(step.spared_bytes for step in steps),
+        "positions": POSITIONS,
         **_largest(steps),
         "layers": _layers(network, plan),
         "groups": [_group(group, plan.offsets[at], at, network) for at, group in enumerate(plan.groups)],
@@ -160,6 +166,8 @@ def c_values(array: Array) -> str:
         texts = [c_float(value) for value in flat]
     elif array.c_type == "int64_t":
         texts = [f"INT64_C({value})" for value in flat]
+    elif array.c_type == "uint32_t":
+        texts = [f"0x{value:08x}u" for value in flat]
     else:
         texts = [str(int(value)) for value in flat]
     return c_rows(texts)
@@ -196,11 +204,11 @@ def _forms(steps: Sequence[Step]) -> list[str]:
 
 
 def _largest(steps: Sequence[Step]) -> dict[str, int]:
-    """Returns the largest depth and count of channels of the convolutions, for buffers on x86."""
-    members = [dict(step.fields) for step in steps if step.kernel == "conv"]
-    depths = [int(member["depth"]) for member in members]
+    """Returns the largest window and count of channels of the convolutions, for buffers on x86."""
+    members = [dict(step.fields) | dict(step.x86_fields) for step in steps if step.kernel == "conv"]
     channels = [-(-int(member["out_channels"]) // LANES) * LANES for member in members]
-    return {"largest_depth": max(depths, default=0), "largest_channels": max(channels, default=0)}
+    windows = [x86_window(member) for member in members]
+    return {"largest_window": max(windows, default=0), "largest_channels": max(channels, default=0)}
 
 
 def _layers(network: Network, plan: Plan) -> list[dict[str, Any]]:
@@ -214,6 +222,7 @@ def _layers(network: Network, plan: Plan) -> list[dict[str, Any]]:
                 "kernel": step.kernel,
                 "about": step.about,
                 "tensor": step.result.name.replace("*/", "* /"),
+                "x86_fields": step.x86_fields,
                 "fields": [(member, _c_integer(value)) for member, value in fields],
             }
         )

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from edgecifar.choices import Numerics
+from edgecifar.choices import Numerics, Optimize
 from edgecifar.microcontroller.graph import Graph, Operator, Tensor
 from edgecifar.microcontroller.operators import RENAMED, Setting, lower
 from edgecifar.microcontroller.steps import Source, Step, whole
@@ -29,12 +29,13 @@ class Network:
         return (*self.steps, self.softmax) if self.softmax else self.steps
 
 
-def lower_graph(graph: Graph, numerics: Numerics) -> Network:
+def lower_graph(graph: Graph, numerics: Numerics, optimize: Optimize = Optimize.SPEED) -> Network:
     """Returns a graph's steps with an engine's numerics.
 
     Args:
         graph: Of a TFLite file.
         numerics: The engine.
+        optimize: What is spared most.
 
     Raises:
         ExportError: An operator of which no C is generated, or not in this form.
@@ -51,7 +52,7 @@ def lower_graph(graph: Graph, numerics: Numerics) -> Network:
             continue
         counts[operator.kind] += 1
         name = f"{operator.kind.lower()}_{counts[operator.kind]}"
-        step = lower(operator, Setting(numerics, name))
+        step = lower(operator, Setting(numerics, name, optimize))
         roots[operator.output.index] = operator.output
         steps.append(replace(step, sources=_rooted(operator, step, roots)))
     result = roots.get(graph.output.index)

@@ -74,10 +74,10 @@ class Proven:
     def __call__(self, accumulators: Integers) -> Integers:
         """Returns the outputs that the C gives, (channels, any)."""
         multipliers, shifts = self.multipliers[:, None], self.shifts[:, None]
+        steps: Integers
         if self.scheme is Scheme.TABLE:
             passed = np.searchsorted(self.multipliers, accumulators, side="right").astype(np.int64)
-            outputs: Integers = passed + self.smallest
-            return outputs
+            return np.add(passed, self.smallest, dtype=np.int64)
         if self.scheme is Scheme.LINE:
             steps = (accumulators * multipliers + self.offsets[:, None]) >> shifts
             return np.clip(steps, self.smallest, self.largest)

@@ -80,12 +80,16 @@ class Step:
     result: Tensor
     fields: tuple[tuple[str, str | int], ...]
     """Members of the kernel's struct."""
+    x86_fields: tuple[tuple[str, str | int], ...] = ()
+    """Those that it has on x86 alone."""
     arrays: tuple[Array, ...] = ()
     requantization: Proven | None = None
     operands: int = 1
     """How many the kernel takes; those that are no sources are constants of the layer, or left out."""
     scratch_bytes: int = 0
     multiply_adds: int = 0
+    spared_bytes: int = 0
+    """What weights without their zeros spare of flash; 0 where they have them."""
 
     @property
     def rows(self) -> int:

@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgecifar.choices import Numerics
+from edgecifar.choices import Numerics, Optimize
 from edgecifar.microcontroller.generating import Golden, generate
 from edgecifar.microcontroller.lowering import Network, lower_graph
+from edgecifar.microcontroller.operators.layouts import PLAIN
 from edgecifar.microcontroller.planning import Plan, plan
 from edgecifar.microcontroller.reading import read
 
@@ -24,12 +25,22 @@ class Translation:
     def constant_bytes(self) -> int:
         """Size of all constant arrays as microcontrollers keep them, 8-bit weights."""
         arrays = (array for step in self.network.all_steps for array in step.arrays)
-        return sum(array.size_bytes for array in arrays if array.condition != "defined(MODEL_X86)")
+        return sum(array.size_bytes for array in arrays if array.condition in {"", PLAIN})
 
     @property
     def multiply_adds(self) -> int:
         """Multiplications of a weight by an input, for one image."""
         return sum(step.multiply_adds for step in self.network.all_steps)
+
+    @property
+    def sparse_layers(self) -> int:
+        """How many layers keep their weights without zeros."""
+        return sum(step.spared_bytes > 0 for step in self.network.all_steps)
+
+    @property
+    def spared_bytes(self) -> int:
+        """What these spare of the constants."""
+        return sum(step.spared_bytes for step in self.network.all_steps)
 
     @property
     def schemes(self) -> dict[str, int]:
@@ -43,6 +54,7 @@ def translate(
     numerics: Numerics,
     *,
     name: str,
+    optimize: Optimize = Optimize.SPEED,
     labels: Sequence[str] = (),
     golden: Golden | None = None,
 ) -> Translation:
@@ -52,6 +64,7 @@ def translate(
         content: The file.
         numerics: The engine whose bits it shall give.
         name: Of the model.
+        optimize: What is spared most.
         labels: Names of the classes; none, or as many as there are outputs.
         golden: Inputs and the engine's outputs for the self-test; None: no self-test.
 
@@ -59,7 +72,7 @@ def translate(
         ModelError: Not a TFLite file.
         ExportError: Not an int8 model, or one with an operator of which no C is generated.
     """
-    network = lower_graph(read(content), numerics)
+    network = lower_graph(read(content), numerics, optimize)
     layout = plan(network.steps, frozenset({network.logits.index}))
-    files = generate(network, layout, numerics, name=name, labels=labels, golden=golden)
+    files = generate(network, layout, numerics, name=name, optimize=optimize, labels=labels, golden=golden)
     return Translation(files, network, layout)

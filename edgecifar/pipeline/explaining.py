@@ -10,6 +10,7 @@ import numpy as np
 from edgecifar.artifacts import Dataset, Preprocessing
 from edgecifar.artifacts.diagnosis import Diagnosis
 from edgecifar.artifacts.layers import LayersReport, Strayed
+from edgecifar.chatter import diverted
 from edgecifar.choices import Source, Split
 from edgecifar.errors import VerificationError
 from edgecifar.exporting.options import Io, Precision
@@ -60,6 +61,7 @@ def explain_layers(
     what_if: int = 0,
     runtimes: Sequence[str] = (),
     preprocessing: Preprocessing | InputSpec | None = None,
+    against_preprocessing: Preprocessing | InputSpec | None = None,
     progress: Progress = SILENT,
 ) -> tuple[LayersReport, ...]:
     """Returns for each compressed TFLite and ONNX file what each of its layers lost, and where it begins.
@@ -75,6 +77,7 @@ def explain_layers(
         what_if: So many of the worst layers are kept in float, each alone and all together; 0: none.
         runtimes: In which to look; none: the usual one for each file.
         preprocessing: What model files see that lie in no bundle or run.
+        against_preprocessing: What such a file sees if it is the reference, as for `verify`.
         progress: Told of each model.
 
     Raises:
@@ -96,7 +99,7 @@ def explain_layers(
     reports = []
     for subject in subjects:
         check_classes(subject, data)
-        with _float_file(place, subject, preprocessing) as reference:
+        with _float_file(place, subject, against_preprocessing, preprocessing) as reference:
             reports.append(
                 _explain(reference, subject, few, data if what_if else None, what_if, runtimes, progress)
             )
@@ -154,7 +157,10 @@ def _is_compressed(subject: Subject) -> bool:
 
 @contextmanager
 def _float_file(
-    place: Path, candidate: Subject, preprocessing: Preprocessing | InputSpec | None
+    place: Path,
+    candidate: Subject,
+    preprocessing: Preprocessing | InputSpec | None,
+    otherwise: Preprocessing | InputSpec | None,
 ) -> Iterator[Subject]:
     """Yields the reference as a file that can be looked into, if it can be of the candidate's format."""
     if (place / "manifest.json").is_file():
@@ -163,7 +169,7 @@ def _float_file(
         if alike or floats:
             yield (alike or floats)[0]
             return
-    reference = open_reference(place, preprocessing)
+    reference = open_reference(place, preprocessing, otherwise)
     if reference.suffix in TAPPED_RUNTIMES:
         yield reference
         return
@@ -172,9 +178,10 @@ def _float_file(
             f"{reference.path}: the layers of such a reference cannot be looked into.",
             "Export it to float32 TFLite or ONNX, and name that file with --against.",
         )
-    import tf_keras
+    with diverted():
+        import tf_keras
 
-    from edgecifar.exporting import tflite
+        from edgecifar.exporting import tflite
 
     network = tf_keras.models.load_model(reference.path, compile=False)
     with tempfile.TemporaryDirectory() as folder:

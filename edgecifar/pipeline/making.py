@@ -15,6 +15,7 @@ from edgecifar.exporting.options import DEFAULT_OPSET, Activations, Format, Io, 
 from edgecifar.learning.devices import place
 from edgecifar.learning.distillation import open_teacher
 from edgecifar.models import load_model
+from edgecifar.pipeline.c_sources import make_c_for_bundle
 from edgecifar.pipeline.places import (
     COMPRESSING,
     EXPORTED,
@@ -262,6 +263,7 @@ def export(
         calibration=train_data,
         golden=validation,
         targets=tuple(Target(target) for target in targets),
+        make_c=make_c_for_bundle,
         out=out,
         progress=progress,
     )

@@ -25,7 +25,7 @@ from edgecifar.pipeline.subjects import (
 from edgecifar.progress import SILENT, Progress
 from edgecifar.protocol import LoadedModel
 from edgecifar.recipe import DataSpec
-from edgecifar.runtimes import EMULATED, RUNTIME_NAMES, get_runtime
+from edgecifar.runtimes import EMULATED, EMULATED_BOARDS, RUNTIME_NAMES, get_runtime
 from edgecifar.verification.caching import PredictionCache
 from edgecifar.verification.inputs import RESIZE_FILTER, InputSpec
 from edgecifar.verification.parity import Circumstances, verify_parity
@@ -33,7 +33,7 @@ from edgecifar.verification.running import Candidate, Reference, Refusal, balanc
 
 Model = Run | Bundle | Path | str
 """What can be verified: the objects, their folders, or model files."""
-SUBSET_RUNTIMES = ("litert-reference", "litert-web", "tflm", "ort-web", *EMULATED.values())
+SUBSET_RUNTIMES = ("litert-reference", "litert-web", "tflm", "ort-web", *EMULATED.values(), *EMULATED_BOARDS)
 """Kernels that are for checking, or engines far away: 10,000 images would take minutes."""
 SUBSET_IMAGES = 200
 
@@ -51,6 +51,7 @@ def verify(
     limit: int | None = None,
     subset: int = SUBSET_IMAGES,
     preprocessing: Preprocessing | InputSpec | None = None,
+    against_preprocessing: Preprocessing | InputSpec | None = None,
     cache_dir: Path | None = None,
     jobs: int | None = None,
     command: str | None = None,
@@ -64,14 +65,18 @@ def verify(
             None: that of the first of `models`.
         split: Which images; only the test split says what an export cost, the others are for choosing.
         gate: What each must hold, or what which must hold; None: nothing.
-        runtimes: Their names; none: those that are usual for each file; "all": every one that is on this
-            machine, and the report says which are not, or refuse a file.
+        runtimes: Their names; none: those that are usual for each file, of which only the first has to
+            take it; "all": every one that is on this machine. The report says which are not, or refuse a
+            file.
         cpu_levels: CPUs on which ONNX Runtime runs too, in an emulator, on the subset.
         source: Where the images come from; None: where the first model's did, or CIFAR-10.
         data_dir: Where they lie, as for `train`.
         limit: Most images for each model, balanced over the classes; None: all.
         subset: Most images for the reference kernels, which are slow.
-        preprocessing: What model files see that lie in no bundle or run; never guessed.
+        preprocessing: What model files see that lie in no bundle or run; None: what they say themselves in
+            their metadata; never guessed.
+        against_preprocessing: What such a file sees if it is the reference; None: what it says itself, else
+            `preprocessing`.
         cache_dir: Where engines' outputs are kept, so that another call with the same models and images does
             not run them again; None: nowhere.
         jobs: Most models that run at one time, sharing the cores between them; None: one for each core, but
@@ -86,7 +91,7 @@ def verify(
     if not paths:
         raise VerificationError("There is nothing to verify.", "Name a bundle or a model file.")
     subjects = [subject for path in paths for subject in open_subjects(path, preprocessing)]
-    reference = open_reference(reference_place(paths[0], against), preprocessing)
+    reference = open_reference(reference_place(paths[0], against), against_preprocessing, preprocessing)
     resize = preprocessing.resize if isinstance(preprocessing, InputSpec) else None
     data = comparison_images(
         paths[0], split, source, None if data_dir is None else Path(data_dir), resize, progress
@@ -94,10 +99,11 @@ def verify(
     data = with_known_names(data, (reference, *subjects))
     for subject in (reference, *subjects):
         check_classes(subject, data)
-    if preprocessing is not None and all(
-        one.preprocessing is not preprocessing for one in (reference, *subjects)
-    ):
+    used = {id(one.preprocessing) for one in (reference, *subjects)}
+    if preprocessing is not None and id(preprocessing) not in used:
         progress.say("The options on preprocessing are not used: the models' own records say what they see.")
+    if against_preprocessing is not None and id(against_preprocessing) not in used:
+        progress.say("The --against- options are not used: the reference's own record says what it sees.")
     policy = gate if isinstance(gate, Policy) else Policy(gate=gate or Gate())
     jobs = jobs or _jobs(policy, len(subjects) + 1)
     threads = max(1, core_count() // jobs)
@@ -115,9 +121,14 @@ def verify(
     )
     if limit is not None:
         data = data.select(np.sort(balanced_order(data.labels)[:limit]))
-    loaded = _load(reference, reference.runtimes[0], threads)
     report = verify_parity(
-        Reference(reference.path.name, loaded, reference.feeding, reference.sha256),
+        Reference(
+            reference.path.name,
+            lambda: _load(reference, reference.runtimes[0], threads),
+            reference.feeding,
+            reference.sha256,
+            _identity(reference.runtimes[0], threads),
+        ),
         candidates,
         data,
         policy,
@@ -194,13 +205,19 @@ def _candidates(
     everything = ALL_RUNTIMES in runtimes
     # Asked for by name, an engine that is missing or refuses a file is an error.
     named = () if everything else tuple(runtimes)
-    refusal = Refusal.SKIPS if everything else Refusal.FAILS
+    # To ask whether a GPU starts takes time.
+    missing: dict[str, str | None] = {}
     for subject in subjects:
         wanted = dict.fromkeys((*(RUNTIME_NAMES if everything else named or subject.runtimes), *emulated))
         for name in (name for name in wanted if subject.suffix in get_runtime(name).suffixes):
-            reason = get_runtime(name).missing()
+            if name not in missing:
+                missing[name] = get_runtime(name).missing()
+            reason = missing[name]
             if reason is None:
                 limit = subset if name in SUBSET_RUNTIMES else None
+                # The engine that is most used for such files has to take it: else a damaged one would pass.
+                must = name in (*named, *emulated) or (not everything and name == subject.runtimes[0])
+                refusal = Refusal.FAILS if must else Refusal.SKIPS
                 candidates.append(_candidate(subject, name, threads, limit, refusal))
             elif named or name in emulated:
                 raise EngineMissingError(reason)
@@ -227,10 +244,22 @@ def _candidate(
         bundle=str(subject.origin) if subject.origin else None,
         limit=limit,
         refusal=refusal,
+        identity=_identity(runtime, threads),
     )
 
 
 def _load(subject: Subject, runtime: str, threads: int) -> LoadedModel:
+    return get_runtime(runtime).load(subject.path, _threads_of(runtime, threads))
+
+
+def _identity(runtime: str, threads: int) -> dict[str, object] | None:
+    """Returns what tells an engine's outputs from another's before it starts; None: only starting does."""
+    known = get_runtime(runtime).identity()
+    if known is None:
+        return None
+    return {"runtime": runtime, "threads": _threads_of(runtime, threads), **known}
+
+
+def _threads_of(runtime: str, threads: int) -> int:
     # TensorFlow takes a number once in a process, also for trainings that may follow: all cores.
-    used = core_count() if runtime == "keras" else threads
-    return get_runtime(runtime).load(subject.path, used)
+    return core_count() if runtime == "keras" else threads

@@ -19,7 +19,7 @@ from edgecifar.pipeline.subjects import Subject, check_classes, open_subjects, p
 from edgecifar.progress import SILENT, Progress
 from edgecifar.protocol import Array, TensorInfo
 from edgecifar.recipe import DataSpec
-from edgecifar.runtimes import EMULATED, RUNTIME_NAMES, get_runtime
+from edgecifar.runtimes import EMULATED, EMULATED_BOARDS, RUNTIME_NAMES, get_runtime
 from edgecifar.verification import metrics
 from edgecifar.verification.running import balanced_order
 
@@ -101,7 +101,7 @@ def _contenders(
     subjects: Sequence[Subject], runtimes: Sequence[str], data: Dataset
 ) -> tuple[list[Contender], tuple[str, ...]]:
     """Returns each subject in each runtime, and one sentence for each usual runtime that is not here."""
-    emulated = set(EMULATED.values())
+    emulated = {*EMULATED.values(), *EMULATED_BOARDS}
     for name in emulated.intersection(runtimes):
         raise VerificationError(f"{name} runs in an emulator, whose time is no CPU's.")
     everything = tuple(name for name in RUNTIME_NAMES if name not in emulated)

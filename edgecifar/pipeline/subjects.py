@@ -11,6 +11,7 @@ from edgecifar.recipe import DataSpec
 from edgecifar.runtimes import MODEL_SUFFIXES, default_runtimes_for
 from edgecifar.verification.feeding import Feeding, Outputs
 from edgecifar.verification.inputs import InputSpec
+from edgecifar.verification.metadata import read_metadata
 
 SAVED_MODEL = "saved_model.pb"
 """The file that makes a folder a SavedModel."""
@@ -134,8 +135,17 @@ def open_subjects(path: Path, preprocessing: Preprocessing | InputSpec | None = 
     return (open_file(path, preprocessing),)
 
 
-def open_reference(path: Path, preprocessing: Preprocessing | InputSpec | None = None) -> Subject:
+def open_reference(
+    path: Path,
+    preprocessing: Preprocessing | InputSpec | None = None,
+    otherwise: Preprocessing | InputSpec | None = None,
+) -> Subject:
     """Returns the reference at a path: a bundle's, a run's model before compression, or a file.
+
+    Args:
+        path: As for `open_subjects`.
+        preprocessing: What a file that is alone sees.
+        otherwise: What it sees if nobody says that, and it does not say it itself.
 
     Raises:
         ModelError: As `open_subjects`.
@@ -147,7 +157,7 @@ def open_reference(path: Path, preprocessing: Preprocessing | InputSpec | None =
             return _in_bundle(bundle, entries[bundle.manifest.reference])
         run = Run.open(path)
         return _of_run(run, run.reference_path)
-    return open_file(path, preprocessing)
+    return open_file(path, preprocessing, otherwise)
 
 
 def open_model(path: Path, preprocessing: Preprocessing | InputSpec | None = None) -> Subject:
@@ -162,8 +172,21 @@ def open_model(path: Path, preprocessing: Preprocessing | InputSpec | None = Non
     return open_reference(path, preprocessing)
 
 
-def open_file(path: Path, preprocessing: Preprocessing | InputSpec | None) -> Subject:
-    """Returns one model file, described by the bundle or run in whose folder it lies, or by the caller."""
+def open_file(
+    path: Path,
+    preprocessing: Preprocessing | InputSpec | None,
+    otherwise: Preprocessing | InputSpec | None = None,
+) -> Subject:
+    """Returns one model file, described by the bundle or run in whose folder it lies, the caller or itself.
+
+    Args:
+        path: The file, or a SavedModel's folder.
+        preprocessing: What it sees if it is alone.
+        otherwise: What it sees if nobody says that, and its own metadata is silent too.
+
+    Raises:
+        ModelError: There is no model, or nothing says how its pixels are to be scaled.
+    """
     if not path.exists():
         raise ModelError(f"{path}: there is no such file or folder.")
     if model_suffix(path) not in MODEL_SUFFIXES:
@@ -177,22 +200,35 @@ def open_file(path: Path, preprocessing: Preprocessing | InputSpec | None) -> Su
         run = Run.open(path.parent)
         if path in {run.model_path, run.reference_path}:
             return _of_run(run, path)
-    # What a file's own metadata says of its input belongs here, before what a person says.
-    if preprocessing is None:
+    return _alone(path, preprocessing, otherwise)
+
+
+def _alone(
+    path: Path,
+    preprocessing: Preprocessing | InputSpec | None,
+    otherwise: Preprocessing | InputSpec | None,
+) -> Subject:
+    metadata = read_metadata(path)
+    used = preprocessing or metadata.spec or otherwise
+    if used is None:
         raise ModelError(
-            f"{path}: nothing beside the file says how its pixels are scaled.",
+            f"{path}: nothing in or beside the file says how its pixels are scaled.",
             "Give --scale, or --mean and --std: the model sees (pixel * scale - mean) / std.",
         )
+    by_itself = used is metadata.spec
+    who = "its metadata" if by_itself else "as the options say"
+    if metadata.spec is not None and isinstance(used, InputSpec) and not metadata.spec.is_like(used):
+        who += f"; its metadata says otherwise: {metadata.spec.describe()}"
     return Subject(
         path=path,
         format=model_suffix(path).removeprefix("."),
         precision="unknown",
         sha256=_content_hash(path),
-        preprocessing=preprocessing,
-        described_by=f"{path.name} (as the options say)",
-        raw_pixels=False,
+        preprocessing=used,
+        described_by=f"{path.name} ({who})",
+        raw_pixels=by_itself and metadata.raw_pixels,
         output_step=None,
-        class_names=None,
+        class_names=metadata.class_names,
         origin=None,
     )
 
@@ -217,11 +253,25 @@ def check_classes(subject: Subject, data: Dataset) -> None:
     Raises:
         VerificationError: Naming both.
     """
-    if subject.class_names not in (None, data.class_names):
+    if subject.class_names in (None, data.class_names) or _calls_them_otherwise(subject, data):
+        return
+    if subject.class_names is not None:
         raise VerificationError(
             f"{subject.path} knows the classes {', '.join(subject.class_names or ())}; "
             f"the images have {', '.join(data.class_names)}."
         )
+
+
+def _calls_them_otherwise(subject: Subject, data: Dataset) -> bool:
+    """Returns whether a lone file has words of its own for the classes: "Plane", "plane, aeroplane".
+
+    Those may be in any language; the same words in another order are another order of the classes.
+    """
+    if not isinstance(subject.preprocessing, InputSpec):
+        return False
+    theirs = [name.casefold() for name in subject.class_names or ()]
+    ours = [name.casefold() for name in data.class_names]
+    return theirs == ours or sorted(theirs) != sorted(ours)
 
 
 def _in_bundle(bundle: Bundle, entry: ArtifactEntry) -> Subject:

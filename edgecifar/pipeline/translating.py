@@ -1,7 +1,6 @@
 """export --format c: an int8 model as integer-only C, with a self-test from the engine itself."""
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,27 +8,15 @@ import numpy as np
 
 from edgecifar.artifacts import Bundle, Run
 from edgecifar.artifacts.files import replacing_folder
-from edgecifar.choices import Numerics
-from edgecifar.errors import EdgecifarError, EngineMissingError, ModelError
+from edgecifar.choices import Numerics, Optimize
+from edgecifar.errors import ModelError
 from edgecifar.exporting.options import Format, Io, Precision
-from edgecifar.microcontroller.generating import Golden
-from edgecifar.microcontroller.graph import Graph
-from edgecifar.microcontroller.reading import read
-from edgecifar.microcontroller.translating import Translation, translate
+from edgecifar.microcontroller.translating import Translation
+from edgecifar.pipeline.c_sources import make_c
 from edgecifar.pipeline.making import export
 from edgecifar.pipeline.places import EXPORTED, check_room, is_bundle
 from edgecifar.progress import SILENT, Progress
-from edgecifar.protocol import Array, LoadedModel
-from edgecifar.runtimes import get_runtime
-
-ENGINES = {
-    Numerics.REFERENCE: "litert-reference",
-    Numerics.XNNPACK: "litert",
-    Numerics.TFLM: "tflm",
-}
-"""The runtimes whose bits the C gives."""
-GOLDEN_IMAGES = 4
-"""Images in the self-test: they lie in the device's flash."""
+from edgecifar.protocol import Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +26,8 @@ class CExport:
     folder: Path
     files: tuple[str, ...]
     numerics: str
+    optimize: str
+    """What it spares most."""
     arena_bytes: int
     bound_bytes: int
     """What the plan's layers hold at once at the most: no placement needs less."""
@@ -47,6 +36,10 @@ class CExport:
     constant_bytes: int
     """Weights, biases, scales and tables, with 8-bit weights."""
     multiply_adds: int
+    sparse_layers: int
+    """Convolutions whose weights are kept without their zeros."""
+    spared_bytes: int
+    """What that spares of the constants."""
     selftest_images: int
     """0 where the engine could not be asked."""
 
@@ -55,6 +48,7 @@ def export_c(
     source: Run | Bundle | Path | str,
     *,
     numerics: Numerics = Numerics.XNNPACK,
+    optimize: Optimize = Optimize.SPEED,
     out: Path | str | None = None,
     data_dir: Path | str | None = None,
     force: bool = False,
@@ -65,6 +59,7 @@ def export_c(
     Args:
         source: A run, a bundle with an int8 TFLite file, or such a file, whoever made it.
         numerics: The engine whose bits the C gives.
+        optimize: What the C spares most.
         out: Folder of the sources; None: `exported/NAME-c`.
         data_dir: Where the images lie that a run is calibrated on.
         force: Whether sources that are already in `out` are replaced.
@@ -92,7 +87,8 @@ def export_c(
             name = model.stem.removesuffix(".int8")
         target = EXPORTED / f"{name}-c" if out is None else Path(out)
         check_room(target, _is_generated, force=force)
-        return _write(model, name, labels, images, numerics, target, progress)
+        made = make_c(model, name, labels, images, numerics, optimize, progress)
+        return _write(*made, target, numerics, optimize)
 
 
 def _is_generated(folder: Path) -> bool:
@@ -109,82 +105,22 @@ def _of_bundle(bundle: Bundle) -> tuple[Path, tuple[str, ...], Array]:
 
 
 def _write(
-    model: Path,
-    name: str,
-    labels: tuple[str, ...],
-    images: Array | None,
-    numerics: Numerics,
-    target: Path,
-    progress: Progress,
+    made: Translation, selftest_images: int, target: Path, numerics: Numerics, optimize: Optimize
 ) -> CExport:
-    try:
-        content = model.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{model}: cannot be read ({error.strerror}).") from error
-    try:
-        graph = read(content)
-        golden = _golden(graph, model, images, numerics, progress)
-        made = translate(content, numerics, name=name, labels=labels, golden=golden)
-    except EdgecifarError as error:
-        raise type(error)(f"{model}: {error.problem}", error.mend) from error
     with replacing_folder(target) as folder:
         for file, text in made.files.items():
             (folder / file).write_text(text)
-    return _told(made, target, numerics, 0 if golden is None else len(golden.inputs))
-
-
-def _told(made: Translation, folder: Path, numerics: Numerics, images: int) -> CExport:
     return CExport(
-        folder=folder,
+        folder=target,
         files=tuple(made.files),
         numerics=str(numerics),
+        optimize=str(optimize),
         arena_bytes=made.plan.arena_bytes,
         bound_bytes=made.plan.bound_bytes,
         unstreamed_bytes=made.plan.unstreamed_bytes,
         constant_bytes=made.constant_bytes,
         multiply_adds=made.multiply_adds,
-        selftest_images=images,
+        sparse_layers=made.sparse_layers,
+        spared_bytes=made.spared_bytes,
+        selftest_images=selftest_images,
     )
-
-
-def _golden(
-    graph: Graph, model: Path, images: Array | None, numerics: Numerics, progress: Progress
-) -> Golden | None:
-    """Returns images, or random ones, and what the engine gives for them; None where it is not here."""
-    runtime = get_runtime(ENGINES[numerics])
-    try:
-        engine = runtime.load(model, threads=1)
-    except EngineMissingError as error:
-        progress.say(f"Without a self-test: {error.problem}")
-        return None
-    shape = graph.input.shape[1:]
-    if images is None or images.shape[1:] != shape:
-        images = np.random.default_rng(0).integers(0, 256, (GOLDEN_IMAGES, *shape), np.uint8)
-    pixels = images[:GOLDEN_IMAGES].astype(np.uint8)
-    signed = (pixels ^ np.uint8(0x80)).view(np.int8)
-    outputs = _signed_output(engine, graph, engine.predict(_for(engine, graph)(signed)))
-    return Golden(signed.reshape(len(signed), -1), outputs.reshape(len(signed), -1))
-
-
-def _for(engine: LoadedModel, graph: Graph) -> Callable[[Array], Array]:
-    """Returns what turns the network's int8 input into the file's own input."""
-
-    def convert(signed: Array) -> Array:
-        if engine.input.dtype == "uint8":
-            return signed.view(np.uint8) ^ np.uint8(0x80)
-        if engine.input.dtype == "int8":
-            return signed
-        centred = signed.astype(np.float32) - np.float32(graph.input.zero_point)
-        return centred * graph.input.scale
-
-    return convert
-
-
-def _signed_output(engine: LoadedModel, graph: Graph, outputs: Array) -> Array:
-    """Returns the network's int8 output from the file's own."""
-    if engine.output.dtype == "uint8":
-        return (outputs ^ np.uint8(0x80)).view(np.int8)
-    if engine.output.dtype == "int8":
-        return outputs
-    # Dequantized values, each a step of the integer output.
-    return (np.rint(outputs / graph.output.scale) + graph.output.zero_point).astype(np.int8)

@@ -95,6 +95,14 @@ _LAYER_COLUMNS = (
 )
 
 
+def layer_grid(report: LayersReport) -> list[list[str]]:
+    """Returns the headings and a row of cells for each layer, as a narrow terminal shows them."""
+    shown = [column for column in _LAYER_COLUMNS if column.always]
+    headings = ["layer", *(" ".join(column.lines.split()) for column in shown)]
+    rows = [[short_name(layer.name), *(column.cell(layer) for column in shown)] for layer in report.layers]
+    return [headings, *rows]
+
+
 class LayersView:
     """A rich renderable of a layers report, for widths from 60 columns up."""
 

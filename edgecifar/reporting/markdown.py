@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from edgecifar.artifacts import Comparison, ParityReport
-from edgecifar.reporting import sentences
+from edgecifar.artifacts.layers import LayersReport
+from edgecifar.reporting import explaining, sentences
+from edgecifar.reporting.explaining import layer_grid
 from edgecifar.reporting.tables import SUMMARY, Align, Column, columns_of, count
 
 _SPECIAL = re.compile(r"([\\`*\[\]<>|#~]|(?<![^\W_])_|_(?![^\W_]))")
@@ -27,6 +29,8 @@ def render_markdown(report: ParityReport, picture: str) -> str:
             summary=columns_of(report, SUMMARY),
             columns=columns_of(report),
             table=lambda columns: comparison_table(columns, report.comparisons),
+            layers_table=layers_table,
+            explaining=explaining,
             sentences=sentences,
             picture=picture,
         )
@@ -54,6 +58,13 @@ def comparison_table(columns: Sequence[Column], comparisons: Sequence[Comparison
     rule = ["--:" if column.align is Align.RIGHT else ":--" for column in columns]
     rows = [[plain(column.cell(comparison)) for column in columns] for comparison in comparisons]
     return markdown_table([heading, rule, *rows])
+
+
+def layers_table(report: LayersReport) -> str:
+    """Returns a Markdown table with a row for each layer."""
+    heading, *rows = layer_grid(report)
+    rule = [":--", *("--:" for _ in heading[1:])]
+    return markdown_table([heading, rule, *([plain(cell) for cell in row] for row in rows)])
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:

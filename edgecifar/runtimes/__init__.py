@@ -20,6 +20,10 @@ _ADAPTERS = {
     "ort-web": ("edgecifar.runtimes.browser", "ORT_WEB"),
     "openvino": ("edgecifar.runtimes.openvino", "OPENVINO"),
     "c": ("edgecifar.runtimes.generated_c", "HOST"),
+    "c-m3": ("edgecifar.runtimes.emulated_boards", "M3"),
+    "c-m4": ("edgecifar.runtimes.emulated_boards", "M4"),
+    "c-m33": ("edgecifar.runtimes.emulated_boards", "M33"),
+    "c-m55": ("edgecifar.runtimes.emulated_boards", "M55"),
 }
 
 _DEFAULTS = {
@@ -34,6 +38,8 @@ _DEFAULTS = {
 
 EMULATED = {"nehalem": "ort-cpu-nehalem", "haswell": "ort-cpu-haswell"}
 """Runtimes on CPUs that an emulator plays, by the CPU's name: their results count, their times do not."""
+EMULATED_BOARDS = ("c-m3", "c-m4", "c-m33", "c-m55")
+"""Runtimes on microcontrollers that an emulator plays, as those."""
 RUNTIME_NAMES = tuple(_ADAPTERS)
 MODEL_SUFFIXES = tuple(_DEFAULTS)
 

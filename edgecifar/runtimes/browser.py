@@ -60,6 +60,10 @@ class BrowserRuntime:
             )
         return None
 
+    def identity(self) -> dict[str, str] | None:
+        """Returns None: only a model that is loaded tells which browser runs it."""
+        return None
+
     def load(self, path: Path, threads: int) -> "BrowserModel":
         """Returns the model in a page of a new Chromium.
 

@@ -43,6 +43,10 @@ class EmulatedOnnxRuntime:
             return f"{EMULATOR} is not installed. Install it with: apt-get install qemu-user-static"
         return None
 
+    def identity(self) -> dict[str, str] | None:
+        """Returns None: only a model that is loaded tells which emulator runs it."""
+        return None
+
     def load(self, path: Path, threads: int) -> "EmulatedModel":
         """Returns the model of an `.onnx` file; one thread runs, however many are asked for.
 

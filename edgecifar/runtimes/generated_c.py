@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import re
 import shutil
 import subprocess
 import tempfile
@@ -12,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from edgecifar.errors import EngineMissingError, ModelError
-from edgecifar.protocol import Array, EngineInfo, TensorInfo
+from edgecifar.protocol import Array, EngineInfo
+from edgecifar.runtimes.c_header import read_definitions, tensor
 
 _COMPILERS = ("gcc", "clang", "cc")
 _FLAGS = ("-std=c99", "-O3", "-march=native")
-_DEFINITION = re.compile(r"^#define (MODEL_[A-Z_]+) \(?([^\s()]+)\)?$", re.MULTILINE)
 _TIMEOUT_S = 600
 
 
@@ -30,6 +29,10 @@ class GeneratedC:
         """Returns why nothing can be compiled here, or None where it can."""
         if _compiler() is None:
             return "There is no C compiler here. Install gcc or clang, or name one in the variable CC."
+        return None
+
+    def identity(self) -> dict[str, str] | None:
+        """Returns None: only a model that is loaded tells which compiler made it."""
         return None
 
     def load(self, path: Path, threads: int) -> "CompiledModel":
@@ -49,9 +52,9 @@ class CompiledModel:
     """A shared library of a generated model."""
 
     def __init__(self, path: Path) -> None:
-        definitions = _definitions(path)
-        self.input = _tensor(path, definitions, "INPUT")
-        self.output = _tensor(path, definitions, "OUTPUT")
+        definitions = read_definitions(path)
+        self.input = tensor(path, definitions, "INPUT")
+        self.output = tensor(path, definitions, "OUTPUT")
         compiler = _compiler() or ""
         folder = Path(tempfile.mkdtemp(prefix="edgecifar-c-"))
         # The library stays mapped after its file is gone.
@@ -64,7 +67,7 @@ class CompiledModel:
         self.info = EngineInfo(
             "c",
             "generated C",
-            _version(compiler),
+            compiler_version(compiler),
             f"CPU, {Path(compiler).name} {' '.join(_FLAGS)}",
             1,
             (f"works in an arena of {arena:,} bytes",),
@@ -98,34 +101,6 @@ def _compiler() -> str | None:
     return None
 
 
-def _definitions(path: Path) -> dict[str, str]:
-    """Returns the constants of the header beside a `model.c`."""
-    header = path.with_suffix(".h")
-    try:
-        text = header.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(
-            f"{header}: cannot be read.", "It belongs to the C that edgecifar exports."
-        ) from error
-    definitions = dict(_DEFINITION.findall(text))
-    if "MODEL_ARENA_BYTES" not in definitions:
-        raise ModelError(f"{path}: not C that edgecifar generated.", "Export the model with --format c.")
-    return definitions
-
-
-def _tensor(path: Path, definitions: dict[str, str], which: str) -> TensorInfo:
-    try:
-        values = {key: definitions[f"MODEL_{which}_{key}"] for key in ("SIZE", "SCALE", "ZERO_POINT")}
-        if which == "INPUT":
-            sizes = [int(definitions[f"MODEL_INPUT_{key}"]) for key in ("HEIGHT", "WIDTH", "CHANNELS")]
-        else:
-            sizes = [int(values["SIZE"])]
-        scale, zero_point = float(values["SCALE"].rstrip("f")), int(values["ZERO_POINT"])
-    except (KeyError, ValueError) as error:
-        raise ModelError(f"{path}: its header lacks the constants of the {which.lower()}.") from error
-    return TensorInfo(which.lower(), (None, *sizes), "int8", scale, zero_point)
-
-
 def _compile(compiler: str, path: Path, folder: Path) -> ctypes.CDLL:
     """Returns the library of a `model.c`, compiled into `folder`."""
     library = folder / "model.so"
@@ -142,7 +117,7 @@ def _compile(compiler: str, path: Path, folder: Path) -> ctypes.CDLL:
     return ctypes.CDLL(str(library))
 
 
-def _version(compiler: str) -> str:
+def compiler_version(compiler: str) -> str:
     """Returns the compiler's name and version: "gcc 12.2.0"."""
     done = subprocess.run(  # noqa: S603  the compiler that the user has
         [compiler, "-dumpversion"], check=False, capture_output=True, text=True, timeout=_TIMEOUT_S

@@ -8,11 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from edgecifar.chatter import diverted
 from edgecifar.errors import EngineMissingError, ModelError
 from edgecifar.protocol import Array, EngineInfo
+from edgecifar.runtimes.installed import installed
 from edgecifar.runtimes.keras_files import check_whole, first_line, open_keras, open_saved_model
 
 CHUNK = 250
+_GPU_DEVICES = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+"""Of NVIDIA, NVIDIA, Windows below WSL, and AMD."""
+_PLUGINS = ("tensorflow-metal", "tensorflow-directml-plugin", "intel-extension-for-tensorflow")
+_SETTINGS = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "TF_XLA_FLAGS", "XLA_FLAGS")
+"""Variables of the environment by which TensorFlow chooses its kernels."""
 
 
 class Keras:
@@ -28,6 +35,14 @@ class Keras:
             if importlib.util.find_spec(module) is None:
                 return f"{package} is not installed. Install it with: pip install {package}"
         return None
+
+    def identity(self) -> dict[str, str] | None:
+        """Returns the installed versions, without starting TensorFlow; None where a GPU may compute."""
+        if any(Path(device).exists() for device in _GPU_DEVICES) or any(map(installed, _PLUGINS)):
+            return None
+        versions = installed("tensorflow", "tf-keras", "keras")
+        settings = {name: os.environ.get(name, "") for name in _SETTINGS}
+        return versions and versions | settings
 
     def load(self, path: Path, threads: int) -> "KerasModel":
         """Returns the model of a `.keras` or `.h5` file, or of a SavedModel's folder.
@@ -48,8 +63,11 @@ class KerasModel:
     """A Keras model or a SavedModel, as one TensorFlow function."""
 
     def __init__(self, path: Path, threads: int) -> None:
-        import tensorflow as tf
+        with diverted():
+            import tensorflow as tf
 
+            # Banners about this CPU; and the first look for GPUs makes CUDA complain where there is none.
+            tf.config.list_physical_devices("GPU")
         self._path = path
         # Before anything runs: TensorFlow takes the number of threads only until its first operation.
         used_threads = _set_threads(tf, threads)

@@ -16,6 +16,7 @@ import numpy as np
 from edgecifar.chatter import diverted
 from edgecifar.errors import EngineMissingError, ModelError
 from edgecifar.protocol import Array, EngineInfo, TensorInfo
+from edgecifar.runtimes.installed import installed
 
 CHUNK = 50
 """Images that XNNPACK runs in one call: 1.3 to 1.8 times as fast as one by one, and no faster beyond."""
@@ -46,6 +47,10 @@ class LiteRT:
         if importlib.util.find_spec("ai_edge_litert") is None:
             return "LiteRT is not installed. Install it with: pip install ai-edge-litert"
         return None
+
+    def identity(self) -> dict[str, str] | None:
+        """Returns the version that is installed, without starting the engine; None where there is none."""
+        return installed("ai-edge-litert")
 
     def load(self, path: Path, threads: int) -> "LiteRTModel":
         """Returns the model of a `.tflite` file.

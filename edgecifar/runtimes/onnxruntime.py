@@ -14,6 +14,7 @@ import numpy as np
 from edgecifar.chatter import diverted
 from edgecifar.errors import EngineMissingError, ModelError
 from edgecifar.protocol import Array, EngineInfo, TensorInfo
+from edgecifar.runtimes.installed import installed
 
 CHUNK = 100
 """Images that run in one call where the model allows any batch size and each image's result stays its own."""
@@ -79,6 +80,13 @@ class OnnxRuntime:
         cause = re.search(r"with error: (.+)|(CUDA failure .+)", chatter.text)
         detail = f" ({cause.group(0).removeprefix('with error: ').strip()})" if cause else ""
         return f"ONNX Runtime cannot start {title}{detail}: it needs a GPU and: {install}"
+
+    def identity(self) -> dict[str, str] | None:
+        """Returns the version that is installed, without starting the engine; None where a GPU computes."""
+        if self._provider is not Provider.CPU:
+            return None
+        # One engine under two names.
+        return installed("onnxruntime-gpu") or installed("onnxruntime")
 
     def load(self, path: Path, threads: int) -> "OnnxModel":
         """Returns the model of an `.onnx` file.

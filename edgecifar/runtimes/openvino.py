@@ -9,6 +9,7 @@ import numpy as np
 
 from edgecifar.errors import EngineMissingError, ModelError
 from edgecifar.protocol import Array, EngineInfo, TensorInfo
+from edgecifar.runtimes.installed import installed
 from edgecifar.runtimes.litert import BUILTIN
 from edgecifar.runtimes.onnxruntime import CPU
 
@@ -31,6 +32,10 @@ class OpenVINO:
         if importlib.util.find_spec("openvino") is None:
             return "OpenVINO is not installed. Install it with: pip install 'edgecifar[openvino]'"
         return None
+
+    def identity(self) -> dict[str, str] | None:
+        """Returns the version that is installed, without starting the engine; None where there is none."""
+        return installed("openvino")
 
     def load(self, path: Path, threads: int) -> "OpenVINOModel":
         """Returns the model of an `.onnx` or `.tflite` file.

@@ -60,32 +60,37 @@ def count_saturated(activations: NDArray[np.uint8], weights: NDArray[np.integer[
     return saturated
 
 
-def growths(weights: NDArray[np.integer[Any]]) -> Integers:
+def growths(weights: NDArray[np.number[Any]]) -> Integers:
     """Returns the smallest growth of each channel's scale that makes its weights safe: int64 (channels,).
 
     The unit is 1 / 65536: 0 leaves the scale, 65536 doubles it. Rounded weights shrink in magnitude as the
     scale grows, so that a bisection finds the smallest.
 
     Args:
-        weights: (channels, reduced axis), integers from -128 to 127.
+        weights: (channels, reduced axis), integers from -128 to 127, or the real numbers of steps that round
+            to them.
     """
-    wide = weights.astype(np.int64)
-    low = np.full(len(wide), -1, np.int64)  # not safe, but for -1 itself, which is never tried
-    high = np.full(len(wide), UNIT, np.int64)  # safe: two halves of 128 sum to 128
+    low = np.full(len(weights), -1, np.int64)  # not safe, but for -1 itself, which is never tried
+    high = np.full(len(weights), UNIT, np.int64)  # safe: two halves of 128 sum to 128
     while np.any(high - low > 1):
         middle = (low + high) // 2
-        is_safe = _pairs(shrink(wide, np.maximum(middle, 0)[:, None])).max(axis=1, initial=0) <= LARGEST_PAIR
+        shrunk = shrink(weights, np.maximum(middle, 0)[:, None])
+        is_safe = _pairs(shrunk).max(axis=1, initial=0) <= LARGEST_PAIR
         low, high = np.where(is_safe, low, middle), np.where(is_safe, middle, high)
     return high
 
 
-def shrink(values: NDArray[np.integer[Any]], growth: Integers) -> Integers:
-    """Returns integers of a scale in one that is 1 + growth / 65536 as large: nearest, halves away from zero.
+def shrink(values: NDArray[np.number[Any]], growth: Integers) -> Integers:
+    """Returns numbers of a scale in one that is 1 + growth / 65536 as large: nearest, halves away from zero.
 
     Args:
-        values: int8 or int32 range, any shape.
+        values: Integers of int8 or int32 range, or real numbers of steps; any shape.
         growth: Broadcast against `values`.
     """
+    if np.issubdtype(values.dtype, np.floating):
+        steps = values.astype(np.float64) * UNIT / (UNIT + growth)
+        rounded: Integers = (np.sign(steps) * np.floor(np.abs(steps) + 0.5)).astype(np.int64)
+        return rounded
     wide = values.astype(np.int64)
     divisor = UNIT + growth
     result: Integers = np.sign(wide) * ((2 * UNIT * np.abs(wide) + divisor) // (2 * divisor))

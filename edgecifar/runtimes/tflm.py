@@ -11,6 +11,7 @@ import numpy as np
 from edgecifar.chatter import Chatter, diverted
 from edgecifar.errors import EngineMissingError, ModelError
 from edgecifar.protocol import Array, EngineInfo
+from edgecifar.runtimes.installed import installed
 from edgecifar.runtimes.litert import BUILTIN
 
 _ARENA_BYTES = 64 << 20
@@ -31,6 +32,10 @@ class TFLM:
                 "pip install 'edgecifar[tflm]'"
             )
         return None
+
+    def identity(self) -> dict[str, str] | None:
+        """Returns the versions that are installed, without starting the engine; None where there are none."""
+        return installed("tflite-micro", "ai-edge-litert")
 
     def load(self, path: Path, threads: int) -> "TFLMModel":
         """Returns the model of a `.tflite` file.

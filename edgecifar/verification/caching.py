@@ -11,8 +11,10 @@ import json
 import os
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +24,10 @@ from edgecifar.artifacts import Dataset
 from edgecifar.artifacts.files import write_bytes
 from edgecifar.host import cache_folder, cpu_flags
 from edgecifar.progress import Progress
-from edgecifar.protocol import Array, LoadedModel
+from edgecifar.protocol import Array, EngineInfo, TensorInfo
 from edgecifar.verification.feeding import Feeding
 
-FORMAT = 1
+FORMAT = 2
 """Of the entries; another one finds none of the old."""
 MAX_BYTES = 256 * 2**20
 """Room for 600 models on CIFAR-10's 10,000 test images."""
@@ -33,11 +35,14 @@ MAX_BYTES = 256 * 2**20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictions:
-    """What a model gave for some images, and how fast."""
+    """What a model gave for some images, how fast, and what the engine said of it."""
 
     outputs: Array
     """(n, classes), raw, in the output's dtype."""
     images_per_s: float
+    input: TensorInfo
+    output: TensorInfo
+    engine: EngineInfo
 
 
 class PredictionCache:
@@ -108,7 +113,7 @@ class PredictionCache:
 
 def prediction_key(
     sha256: str,
-    model: LoadedModel,
+    engine: Mapping[str, object],
     feeding: Feeding,
     data: Dataset,
     indices: NDArray[np.int64],
@@ -118,7 +123,7 @@ def prediction_key(
 
     Args:
         sha256: Of the model's content.
-        model: As it was loaded: the engine, its version, device and threads count.
+        engine: Which engine, its version, device or settings, and threads.
         feeding: How images become its input.
         data: The images.
         indices: (n,): which of them.
@@ -128,10 +133,9 @@ def prediction_key(
         "format": FORMAT,
         "edgecifar": __version__,
         "model": sha256,
-        "engine": asdict(model.info),
+        "engine": dict(engine),
         "cpu": cpu_flags(),
         "jobs": jobs,
-        "tensors": [asdict(model.input), asdict(model.output)],
         "feeding": repr((feeding.preprocessing, feeding.raw_pixels)),
         "data": data.fingerprint,
         "indices": hashlib.sha256(np.ascontiguousarray(indices, np.int64).data).hexdigest(),
@@ -146,7 +150,15 @@ def default_folder() -> Path:
 
 def _pack(predictions: Predictions, key: str) -> bytes:
     file = io.BytesIO()
-    about = json.dumps({"key": key, "images_per_s": predictions.images_per_s})
+    about = json.dumps(
+        {
+            "key": key,
+            "images_per_s": predictions.images_per_s,
+            "input": asdict(predictions.input),
+            "output": asdict(predictions.output),
+            "engine": asdict(predictions.engine),
+        }
+    )
     np.savez(file, outputs=predictions.outputs, about=np.array(about))
     return file.getvalue()
 
@@ -164,7 +176,17 @@ def _unpack(content: bytes, key: str) -> Predictions:
         about = json.loads(str(archive["about"]))
         if about["key"] != key:
             raise ValueError("it belongs to another model")
-        return Predictions(archive["outputs"], float(about["images_per_s"]))
+        return Predictions(
+            archive["outputs"],
+            float(about["images_per_s"]),
+            _tensor(about["input"]),
+            _tensor(about["output"]),
+            EngineInfo(**about["engine"] | {"facts": tuple(about["engine"]["facts"])}),
+        )
+
+
+def _tensor(fields: dict[str, Any]) -> TensorInfo:
+    return TensorInfo(**fields | {"shape": tuple(fields["shape"])})
 
 
 def _age_and_size(path: Path) -> tuple[float, int, Path]:

@@ -1,7 +1,8 @@
 """Feeding: how pixels become a model's input tensor, and its output tensor probabilities."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,8 +10,11 @@ from numpy.typing import NDArray
 from edgecifar.artifacts import Dataset, Preprocessing
 from edgecifar.choices import Layout
 from edgecifar.errors import ModelError, VerificationError
-from edgecifar.protocol import Array, LoadedModel, TensorInfo
+from edgecifar.protocol import Array, TensorInfo
 from edgecifar.verification.inputs import InputSpec, find_layout, image_size, shape_text
+
+FEW_VALUES = 64
+"""Of the 256 that a pixel has: no classifier was meant to see fewer."""
 
 
 class Outputs(StrEnum):
@@ -21,6 +25,20 @@ class Outputs(StrEnum):
     """Softmax turns them into probabilities before they are compared."""
     DETECTED = "detected"
     """Probabilities where every row sums to one (`are_probabilities`), else logits."""
+
+
+class Described(Protocol):
+    """A model, loaded or known from before."""
+
+    @property
+    def input(self) -> TensorInfo:
+        """What it takes."""
+        ...
+
+    @property
+    def output(self) -> TensorInfo:
+        """What it gives."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +94,8 @@ class Feeding:
         """
         if isinstance(self.preprocessing, Preprocessing):
             text = f"(pixel - {self.preprocessing.mean:g}) / {self.preprocessing.std:g}, RGB"
+        elif self._takes_bytes(info):
+            text = replace(self.preprocessing, scale=1.0, mean=(0.0,), std=(1.0,)).describe()
         else:
             text = self.preprocessing.describe()
         text += f", {self.layout('The model', info).upper()}"
@@ -85,8 +105,8 @@ class Feeding:
             return f"{text}, as {info.dtype} with scale {info.scale:.7g} and zero point {info.zero_point}"
         return f"{text}, as {info.dtype}"
 
-    def clipping(self, info: TensorInfo) -> str | None:
-        """Returns a warning where a quantized input cannot hold what black and white pixels become."""
+    def misfit(self, info: TensorInfo) -> str | None:
+        """Returns a warning where a quantized input cannot hold what pixels become, or tell it apart."""
         if self._takes_bytes(info) or info.scale is None or info.zero_point is None:
             return None
         ends = np.array([0, 255], np.uint8).repeat(3).reshape(2, 1, 1, 3)
@@ -94,15 +114,23 @@ class Feeding:
         limits = np.iinfo(np.dtype(info.dtype))
         low, high = info.dequantize(np.array([limits.min, limits.max]))
         if values.min() >= low - info.scale and values.max() <= high + info.scale:
-            return None
+            left = round(float(np.ptp(values)) / info.scale) + 1
+            if left >= FEW_VALUES:
+                return None
+            return (
+                f"its {info.dtype} input counts in steps of {info.scale:.4g}, but the pixels become "
+                f"{values.min():.4g} to {values.max():.4g}, of which {left} values are left: is the "
+                "preprocessing right? The reference may see others than the candidates: --against-scale."
+            )
         return (
             f"its {info.dtype} input holds {low:.4g} to {high:.4g}, but the pixels become "
             f"{values.min():.4g} to {values.max():.4g} and are clipped: is the preprocessing right?"
         )
 
     def _takes_bytes(self, info: TensorInfo) -> bool:
-        unscaled = isinstance(self.preprocessing, InputSpec) and self.preprocessing.is_raw
-        return self.raw_pixels or (unscaled and info.dtype == "uint8" and info.scale is None)
+        # Without a scale, no real values can be meant: the options on them are for the other files.
+        of_a_person = isinstance(self.preprocessing, InputSpec)
+        return self.raw_pixels or (of_a_person and info.dtype == "uint8" and info.scale is None)
 
     def decode(self, raw: Array, info: TensorInfo) -> NDArray[np.float32]:
         """Returns probabilities for a raw output tensor: dequantized, and through softmax if it holds logits.
@@ -128,12 +156,12 @@ class Feeding:
             return not are_probabilities(real, info)
         return self.outputs is Outputs.LOGITS
 
-    def check(self, subject: str, model: LoadedModel, data: Dataset) -> None:
+    def check(self, subject: str, model: Described, data: Dataset) -> None:
         """Returns if the model can take these images and names their classes.
 
         Args:
             subject: How messages call the model.
-            model: The model in its engine.
+            model: Tells its input and output.
             data: The images to come.
 
         Raises:
@@ -180,7 +208,6 @@ class Feeding:
             if info.scale is None or info.zero_point is None:
                 raise ModelError(
                     f"{subject} takes {info.dtype}, but has no scale and zero point to quantize values by.",
-                    "If it takes the pixels' bytes, give --scale 1 alone." if dtype == np.uint8 else "",
                 )
         elif not np.issubdtype(dtype, np.floating):
             raise ModelError(f"{subject} takes {info.dtype}, which images cannot be fed as.")

@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 import numpy as np
@@ -17,7 +17,9 @@ from edgecifar.verification import metrics
 from edgecifar.verification.caching import PredictionCache, Predictions, prediction_key
 from edgecifar.verification.feeding import Feeding, Outputs, are_probabilities, check_classes
 
-MAX_BATCH = 256
+MAX_BATCH = 250
+"""Images: what Keras runs in one call, and five times what LiteRT does, so that neither is left with a rest
+of another size, for which it would prepare itself anew."""
 MAX_BATCH_BYTES = 2**26
 
 
@@ -27,9 +29,12 @@ class Reference:
 
     name: str
     """As the report shows it."""
-    model: LoadedModel
+    load: Callable[[], LoadedModel]
+    """Called if it has to run; the model is let go after it."""
     feeding: Feeding
     sha256: str
+    identity: Mapping[str, object] | None = None
+    """As a candidate's."""
 
 
 class Refusal(StrEnum):
@@ -53,12 +58,16 @@ class Candidate:
     sha256: str
     feeding: Feeding
     load: Callable[[], LoadedModel]
-    """Called when its turn comes; the model is let go after it, so that one is in memory at a time."""
+    """Called when its turn comes, if it has to run; the model is let go after it, so that one is in memory
+    at a time."""
     bundle: str | None = None
     """Which bundle it belongs to; artifacts of one bundle are compared in quantization steps."""
     limit: int | None = None
     """Most images to run, the first of `balanced_order`; None: all."""
     refusal: Refusal = Refusal.FAILS
+    identity: Mapping[str, object] | None = None
+    """The engine, its version and threads, by which its outputs are found again without loading it; None:
+    only a loaded model tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,30 +106,83 @@ def balanced_order(labels: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.lexsort((labels, turn))
 
 
-def measure_reference(
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Where a model's outputs are kept."""
+
+    cache: PredictionCache
+    sha256: str
+    """Of the model's content."""
+    jobs: int = 1
+    """How many models run at one time."""
+    identity: Mapping[str, object] | None = None
+    """Of its engine; None: only a loaded model tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A model that is ready to run, or what it gave before, for which it need not be loaded."""
+
+    subject: str
+    """How messages call it."""
+    ready: LoadedModel | Predictions
+    key: str = ""
+    """Under which its outputs are kept; empty: they are not."""
+
+
+def prepare(
+    name: str,
+    load: Callable[[], LoadedModel],
+    feeding: Feeding,
+    data: Dataset,
+    indices: NDArray[np.int64],
+    progress: Progress,
+    memory: Memory | None = None,
+) -> Prepared:
+    """Returns what a model gave before for these images, or the model, loaded.
+
+    Args:
+        name: How messages call the model, without its engine.
+        load: Called where it has to run, or where only the loaded model tells which engine it is.
+        feeding: What it takes and gives.
+        data: The images.
+        indices: (n,), rising: which of them.
+        progress: Told where outputs are kept that cannot be read.
+        memory: Where outputs are kept; None: nowhere.
+
+    Raises:
+        ModelError: The model cannot be loaded.
+        EngineMissingError: Its engine is not on this machine.
+    """
+    if memory is None:
+        model = load()
+        return Prepared(f"{name} in {model.info.runtime}", model)
+
+    def key_with(engine: Mapping[str, object]) -> str:
+        return prediction_key(memory.sha256, engine, feeding, data, indices, memory.jobs)
+
+    key = "" if memory.identity is None else key_with(memory.identity)
+    found = memory.cache.find(key, progress) if key else None
+    if found is not None:
+        return Prepared(f"{name} in {found.engine.runtime}", found, key)
+    model = load()
+    if not key:
+        key = key_with(asdict(model.info))
+        found = memory.cache.find(key, progress)
+    return Prepared(f"{name} in {model.info.runtime}", model if found is None else found, key)
+
+
+def prepare_reference(
     reference: Reference,
     data: Dataset,
     progress: Progress,
     cache: PredictionCache | None = None,
     jobs: int = 1,
-) -> Measured:
-    """Returns the outputs of a reference for all images of `data`.
-
-    Raises:
-        VerificationError: As `measure`.
-        ModelError: The model cannot be fed images.
-    """
-    subject = f"{reference.name} in {reference.model.info.runtime}"
+) -> Prepared:
+    """Returns the reference, ready for `measure` on all images of `data`. Arguments and errors: `prepare`."""
+    memory = None if cache is None else Memory(cache, reference.sha256, jobs, reference.identity)
     everything = np.arange(len(data))
-    return measure(
-        subject,
-        reference.model,
-        reference.feeding,
-        data,
-        everything,
-        progress,
-        None if cache is None else Memory(cache, reference.sha256, jobs),
-    )
+    return prepare(reference.name, reference.load, reference.feeding, data, everything, progress, memory)
 
 
 def measure_candidate(
@@ -142,72 +204,57 @@ def measure_candidate(
             f"{candidate.name}: {candidate.limit} images are too few to compare anything on."
         )
     indices = np.sort(balanced_order(data.labels)[: candidate.limit])
-    # Loaded even where its outputs are kept: only the engine tells which version and kernels really run.
-    model = candidate.load()
-    memory = None if cache is None else Memory(cache, candidate.sha256, jobs)
-    return measure(
-        subject_of(candidate, model.info), model, candidate.feeding, data, indices, progress, memory
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """Where a model's outputs are kept."""
-
-    cache: PredictionCache
-    sha256: str
-    """Of the model's content."""
-    jobs: int = 1
-    """How many models run at one time."""
+    memory = None if cache is None else Memory(cache, candidate.sha256, jobs, candidate.identity)
+    feeding = candidate.feeding
+    prepared = prepare(candidate.name, candidate.load, feeding, data, indices, progress, memory)
+    return measure(prepared, feeding, data, indices, progress, cache)
 
 
 def measure(
-    subject: str,
-    model: LoadedModel,
+    prepared: Prepared,
     feeding: Feeding,
     data: Dataset,
     indices: NDArray[np.int64],
     progress: Progress,
-    memory: Memory | None = None,
+    cache: PredictionCache | None = None,
 ) -> Measured:
     """Returns a model's outputs for some images, run in batches, or kept from when they ran before.
 
     Args:
-        subject: How messages call the model.
-        model: The model in its engine.
+        prepared: The model, or what it gave.
         feeding: What it takes and gives.
         data: The images.
         indices: (n,), rising: which of them.
         progress: Gets one task if the model runs.
-        memory: Where outputs are kept; None: nowhere.
+        cache: Where its outputs are kept if it runs; None: nowhere.
 
     Raises:
         VerificationError: The outputs are NaN, of another shape or number of classes, or the images' size is
             not the model's.
         ModelError: The model cannot be fed images.
     """
-    feeding.check(subject, model, data)
+    subject, ready = prepared.subject, prepared.ready
+    feeding.check(subject, ready, data)
     notes = []
-    key = "" if memory is None else prediction_key(memory.sha256, model, feeding, data, indices, memory.jobs)
-    found = None if memory is None else memory.cache.find(key, progress)
-    if found is None:
-        found = _run(subject, model, feeding, data, indices, progress)
-        if memory is not None:
-            memory.cache.keep(key, found, progress)
-    else:
+    if isinstance(ready, Predictions):
+        found = ready
         notes.append(f"{subject}: its outputs and images/s are kept from an earlier run on these images.")
         progress.say(notes[0])
-    outputs = model.output.dequantize(found.outputs)
+    else:
+        found = _run(subject, ready, feeding, data, indices, progress)
+        if cache is not None:
+            cache.keep(prepared.key, found, progress)
+    outputs = found.output.dequantize(found.outputs)
     return Measured(
-        input=model.input,
-        output=model.output,
-        engine=model.info,
+        input=found.input,
+        output=found.output,
+        engine=found.engine,
         indices=indices,
         outputs=outputs,
-        probabilities=feeding.decode(found.outputs, model.output),
-        step=model.output.scale or feeding.output_step,
-        images_per_s=None if model.info.emulator else found.images_per_s,
-        notes=(*notes, *_notes(subject, model, feeding, outputs, len(data))),
+        probabilities=feeding.decode(found.outputs, found.output),
+        step=found.output.scale or feeding.output_step,
+        images_per_s=None if found.engine.emulator else found.images_per_s,
+        notes=(*notes, *_notes(subject, found, feeding, outputs, len(data))),
     )
 
 
@@ -233,7 +280,7 @@ def _run(
             metrics.require_finite(raw, subject, batch)
             outputs.append(raw)
             task.advance(len(batch), images_per_s=speed.images_per_s)
-    return Predictions(np.concatenate(outputs), speed.images_per_s)
+    return Predictions(np.concatenate(outputs), speed.images_per_s, model.input, model.output, model.info)
 
 
 def _input_values(model: LoadedModel, data: Dataset) -> int:
@@ -263,28 +310,28 @@ def _check_output(subject: str, raw: Array, images: int, classes: int) -> None:
     check_classes(subject, raw.shape[1], classes)
 
 
-def _notes(subject: str, model: LoadedModel, feeding: Feeding, outputs: Array, available: int) -> list[str]:
-    notes = [f"{subject}: {fact}." for fact in model.info.facts]
+def _notes(subject: str, found: Predictions, feeding: Feeding, outputs: Array, available: int) -> list[str]:
+    notes = [f"{subject}: {fact}." for fact in found.engine.facts]
     # What is the same for one file in every engine stands once in a report.
     detected = feeding.outputs is Outputs.DETECTED
     if feeding.origin:
-        fed = f"{feeding.origin}: a model sees {feeding.describe(model.input)}."
-        if detected and feeding.are_logits(outputs, model.output):
+        fed = f"{feeding.origin}: a model sees {feeding.describe(found.input)}."
+        if detected and feeding.are_logits(outputs, found.output):
             fed += " Its outputs do not sum to one: taken as logits, softmax applied."
         elif detected:
             fed += " Its outputs sum to one: taken as probabilities."
         notes.append(fed)
-    clipping = feeding.clipping(model.input)
-    if clipping:
-        notes.append(f"{feeding.origin or subject}: {clipping}")
+    misfit = feeding.misfit(found.input)
+    if misfit:
+        notes.append(f"{feeding.origin or subject}: {misfit}")
     if len(outputs) < available:
         notes.append(
-            f"{model.info.runtime} ran on {len(outputs):,} of {available:,} images, balanced by class, "
+            f"{found.engine.runtime} ran on {len(outputs):,} of {available:,} images, balanced by class, "
             "and is compared with the reference on those."
         )
     if feeding.outputs is Outputs.LOGITS:
         notes.append(f"{subject}: its outputs were taken as logits, and softmax applied to them.")
-    elif not detected and not are_probabilities(outputs, model.output):
+    elif not detected and not are_probabilities(outputs, found.output):
         notes.append(
             f"{subject}: its outputs do not sum to one, so they are no probabilities; "
             "they are compared as they come."

@@ -1,8 +1,7 @@
 """Scheduling: the reference and its candidates, one after the other or several at a time.
 
-Engines let go of Python's lock while they compute, and small networks use one core better than many: four
-models at two at a time on one thread each took 0.56 to 0.78 of the time that they took one after the other on
-two threads each (two cores, `edge-vgg6` in LiteRT and ONNX Runtime).
+Engines let go of Python's lock while they compute, and small networks use one core better than many, so
+models run side by side on one thread each where there are several.
 """
 
 import threading
@@ -11,6 +10,8 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from edgecifar.artifacts import Dataset
 from edgecifar.errors import ModelError
@@ -21,8 +22,9 @@ from edgecifar.verification.running import (
     Measured,
     Reference,
     Refusal,
+    measure,
     measure_candidate,
-    measure_reference,
+    prepare_reference,
 )
 
 
@@ -60,13 +62,18 @@ def measure_all(
                 raise
             return error
 
+    def run_reference(progress: Progress) -> Measured:
+        return measure(prepared, reference.feeding, data, np.arange(len(data)), progress, cache)
+
+    # Here and not beside the candidates: TensorFlow, which takes its time to start, prints while it does, and
+    # what it prints can only be kept from the terminal together with what others print meanwhile.
+    prepared = prepare_reference(reference, data, progress, cache, jobs)
     if jobs == 1:
-        expected = measure_reference(reference, data, progress, cache)
-        return expected, [run(candidate, progress) for candidate in candidates]
+        return run_reference(progress), [run(candidate, progress) for candidate in candidates]
     stop = threading.Event()
     quiet = _Stoppable(progress, stop)
     with ThreadPoolExecutor(jobs, thread_name_prefix="model") as pool, _stopping(pool, stop):
-        first = pool.submit(measure_reference, reference, data, quiet, cache, jobs)
+        first = pool.submit(run_reference, quiet)
         others = [pool.submit(run, candidate, quiet) for candidate in candidates]
         running: list[Future[Any]] = [first, *others]
         for future in wait(running, return_when=FIRST_EXCEPTION).done:

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
+from edgecifar.artifacts import Run
+
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def bundle(tiny, tmp_path_factory) -> Path:
-    """The tiny network's bundle of float32 and int8 files."""
+def run(tiny, tmp_path_factory) -> Run:
+    """The tiny network as a run that was trained quantization-aware."""
     from edgecifar.artifacts import Accuracy, RunRecord
     from edgecifar.choices import Device
-    from edgecifar.exporting.bundle import export_bundle
-    from edgecifar.exporting.options import Format, Io, Precision
     from edgecifar.learning.checkpoint import EpochRow
     from edgecifar.learning.devices import place
     from edgecifar.learning.recording import environment, write_run
@@ -47,7 +47,17 @@ def bundle(tiny, tmp_path_factory) -> Path:
         val_accuracy=0.5,
         seconds=1,
     )
-    run = write_run(folder / "run", record, tiny.float_model, (row,))
+    return write_run(
+        folder / "run", record, tiny.float_model, (row,), tiny.folder / "model.keras", tiny.qat_model
+    )
+
+
+@pytest.fixture(scope="module")
+def bundle(tiny, run: Run, tmp_path_factory) -> Path:
+    """The tiny network's bundle of float32 and int8 files."""
+    from edgecifar.exporting.bundle import export_bundle
+    from edgecifar.exporting.options import Format, Io, Precision
+
     return export_bundle(
         run=run,
         float_model=tiny.float_model,
@@ -57,7 +67,7 @@ def bundle(tiny, tmp_path_factory) -> Path:
         io=Io.FLOAT32,
         calibration=None,
         golden=tiny.test,
-        out=folder / "bundle",
+        out=tmp_path_factory.mktemp("exported") / "bundle",
     ).folder
 
 
@@ -116,14 +126,17 @@ def test_input_pipeline(checkout: Path) -> None:
 def test_verify(checkout: Path, bundle: Path) -> None:
     process = benchmark(checkout, "verify.py", bundle, "--repeats", 1, "--limit", 100, "--json")
     figures = figures_of(process, 1)
-    assert "edgecifar verify, 4 artifacts" in figures
+    command = "edgecifar verify, 4 artifacts"
+    assert {command, f"{command}, again with another gate", "verify the int8 pair, nothing kept"} <= set(
+        figures
+    )
     whole, litert, ort, quotient = (
         figures[name]["median"]
         for name in (
-            "verify the int8 pair",
+            "verify the int8 pair, reference kept",
             "loop: LiteRT",
             "loop: ONNX Runtime",
-            "verify the int8 pair / the two engines' loops",
+            "verify the int8 pair, reference kept / the two engines' loops",
         )
     )
     assert quotient == pytest.approx(whole / (litert + ort))
@@ -209,3 +222,55 @@ def test_what_edgecifar_refuses_ends_a_benchmark_as_it_ends_the_command(
     assert process.returncode == 2
     assert "error:" in process.stderr
     assert "Traceback" not in process.stderr
+
+
+def test_twins(checkout: Path, run: Run) -> None:
+    process = benchmark(checkout, "twins.py", run.folder, "--images", 100)
+    assert process.returncode == 0, process.stderr
+    rows = [line for line in process.stdout.splitlines() if " of 100 |" in line]
+    assert len(rows) == 3
+    assert "| 0 of 100 | 0 | 0 |" in rows[-1]
+
+
+def test_int8_onnx(checkout: Path, run: Run, tmp_path: Path) -> None:
+    small = (
+        "--repeats",
+        1,
+        "--images",
+        100,
+        "--json",
+        tmp_path / "rows.json",
+        "--plot",
+        tmp_path / "plot.png",
+    )
+    process = benchmark(checkout, "onnx_int8.py", run.folder, *small)
+    assert process.returncode == 0, process.stderr
+    rows = {row["variant"]: row for row in json.loads((tmp_path / "rows.json").read_text())["rows"]}
+    assert len(rows) == 5
+    assert all(row["ms"]["median"] > 0 for row in rows.values())
+    # The stock file has the converter's weights and TFLite's activations; this tool's are safe and fused.
+    stock, ours = rows["int8, stock tf2onnx"], rows["int8, edgecifar"]
+    assert ours["unsafe_pairs"] == 0
+    assert ours["integer_layers"] == ours["layers"] > stock["integer_layers"]
+    assert (ours["images_unlike_xnnpack"], ours["classes_unlike_xnnpack"]) == (0, 0)
+    assert rows["float32"]["images_unlike_xnnpack"] is None
+    assert (tmp_path / "plot.png").stat().st_size > 1000
+
+
+@pytest.mark.mcu
+def test_microcontroller(checkout: Path) -> None:
+    bundle = checkout / "exported" / "tiny-resnet8"
+    process = benchmark(
+        checkout, "microcontroller.py", bundle, "--repeats", 1, "--limit", 1, "--cores", "m4", "--json"
+    )
+    figures = figures_of(process, 1)
+    assert figures["TensorFlow Lite Micro / C, portable"]["goal"]["value"] == 25
+    for level in ("-Os", "-O2", "-O3"):
+        flash, beyond = (figures[f"m4 {level}: {name}"] for name in ("flash", "flash beyond constants"))
+        assert beyond["median"] < flash["median"] < 150_000
+        assert figures[f"m4 {level}: RAM"]["unit"] == "bytes"
+        assert figures[f"m4 {level}: instructions"]["median"] > 1_000_000
+    assert figures["m4 -O2: instructions"]["goal"]["value"] == 23e6
+    arena, micro = json.loads(process.stdout)["notes"]
+    assert arena.startswith("Arena ")
+    assert micro.startswith("TensorFlow Lite Micro needs a tensor arena of ")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx as onnx_format
 import pytest
 import tf_keras
 from PIL import Image
@@ -327,7 +328,10 @@ def test_what_is_no_model_is_told(name: str, told: str, refused: Any, photo: Pat
 
 def test_a_lone_model_needs_its_scaling(refused: Any, made: Any, photo: Path, tmp_path: Path) -> None:
     model = tmp_path / "m.onnx"
-    shutil.copy(made.bundle / "model.float32.onnx", model)
+    content = onnx_format.load(made.bundle / "model.float32.onnx")
+    # What the file says itself would do.
+    del content.metadata_props[:]
+    onnx_format.save(content, model)
     assert "Give --scale, or --mean and --std" in refused("predict", model, photo)
     assert "with --against." in refused("verify", model, *SCALING)
 
@@ -426,8 +430,7 @@ def test_a_bundle_with_an_altered_artifact_is_told(
 
 
 def test_a_bundle_is_no_run(refused: Any, made: Any) -> None:
-    for command in ("export", "compress"):
-        assert "a bundle, not a run." in refused(command, made.bundle)
+    assert "a bundle, not a run." in refused("compress", made.bundle)
 
 
 def test_a_bundle_beside_the_runs_is_not_taken_for_the_newest(

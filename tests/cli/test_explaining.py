@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
+from edgecifar.artifacts import ParityReport
 from edgecifar.artifacts.diagnosis import Diagnosis
 from edgecifar.artifacts.layers import LayersReport
 from edgecifar.data.sample import read_sample
@@ -34,6 +36,44 @@ def test_layers_of_both_formats_and_what_if(invoke: Invoke, checkout: Path, tmp_
     # XNNPACK and the reference kernels round convolutions differently, ONNX Runtime's twin does not.
     assert [one.against for one in reports[0].strayed] == ["litert", "litert"]
     assert all(one.first == reports[0].layers[0].name for one in reports[0].strayed)
+
+
+def test_what_layers_cannot_do_leaves_the_report(invoke: Invoke, checkout: Path, tmp_path: Path) -> None:
+    # A float file has no layer that compression could have cost.
+    model = checkout / "exported" / "tiny-resnet8" / "model.float32.tflite"
+    arguments = [
+        "verify", model, "--data", "sample", "--limit", 20, "--runtime", "litert", "--layers",
+        "--out", tmp_path / "report", "--no-cache",
+    ]  # fmt: skip
+    found = invoke(*arguments)
+    assert found.status == 2
+    told = "--layers could not be done: There is no layer to compare"
+    assert told in " ".join(found.err.split())
+    assert "model.float32.tflite" in found.out
+    report = ParityReport.model_validate_json((tmp_path / "report" / "report.json").read_text())
+    assert report.comparisons[0].accuracy.total == 20
+    assert any(told in note for note in report.notes)
+    assert (tmp_path / "report" / "index.html").is_file()
+    # A gate that is broken says more than that.
+    broken = invoke(*arguments, "--max-size", 1)
+    assert broken.status == 1
+    assert told in " ".join(broken.err.split())
+
+
+def test_an_interrupted_look_at_the_layers_leaves_the_report(
+    invoke: Invoke, checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edgecifar.pipeline.explaining.explain_layers", interrupt)
+    model = checkout / "exported" / "tiny-resnet8" / "model.int8.tflite"
+    found = invoke(
+        "verify", model, "--data", "sample", "--limit", 20, "--runtime", "litert", "--layers",
+        "--out", tmp_path / "report",
+    )  # fmt: skip
+    assert found.status == 130
+    assert (tmp_path / "report" / "report.json").is_file()
 
 
 def test_what_if_needs_layers(invoke: Invoke, checkout: Path) -> None:

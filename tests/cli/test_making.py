@@ -22,7 +22,9 @@ def test_train_without_compression_then_compress(invoke: Any, tmp_path: Path) ->
     assert json.loads((run / "run.json").read_text(encoding="utf-8")) == trained.json
     assert not (run / "trained").exists()
 
-    compressed = invoke("compress", "--qat", "--epochs", 1, "--distill", 0.5, "--device", "cpu")
+    compressed = invoke(
+        "compress", "--qat", "--saturation-safe", "--epochs", 1, "--distill", 0.5, "--device", "cpu"
+    )
     assert compressed.status == 0
     assert "The newest run: runs/demo-shallow3-0001." in compressed.err
     assert "validation top-1, quantization-aware" in compressed.out
@@ -34,6 +36,7 @@ def test_train_without_compression_then_compress(invoke: Any, tmp_path: Path) ->
     assert record["sparsity"] < 0.01
     assert record["recipe"]["compression"]["quantization"]["epochs"] == 1
     assert record["recipe"]["compression"]["quantization"]["distillation"] == 0.5
+    assert record["recipe"]["compression"]["quantization"]["saturation_safe"] is True
     assert (folder / "qat.h5").is_file()
 
 

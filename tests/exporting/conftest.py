@@ -11,7 +11,11 @@ def int8_files(tiny) -> dict[tuple[str, Io], bytes]:
     """TFLite contents by (source, io); sources are "float_model" and "qat_model"."""
     return {
         (source, io): tflite.convert(
-            getattr(tiny, source), Precision.INT8, io, tiny.preprocessing, tiny.calibration
+            getattr(tiny, source),
+            Precision.INT8,
+            io,
+            tiny.preprocessing,
+            tiny.calibration if source == "float_model" else None,
         )
         for source in ("float_model", "qat_model")
         for io in Io

@@ -10,6 +10,7 @@ from edgecifar.errors import ExportError, ModelError
 from edgecifar.exporting import bundle as bundles
 from edgecifar.exporting.bundle import count_steps, export_bundle
 from edgecifar.exporting.options import Format, Io, Precision
+from edgecifar.exporting.quantizing import choose_calibration
 from edgecifar.progress import Silent
 from edgecifar.recipe import CalibrationSpec, Recipe
 from edgecifar.runtimes import get_runtime
@@ -105,7 +106,7 @@ def test_the_artifacts_say_what_they_are(exported, tiny):
 def test_calibration_uses_as_many_training_images_as_the_recipe_says(exported, run, tiny):
     manifest = exported[0].manifest
     assert manifest.calibration_images == 40
-    assert manifest.calibration_fingerprint == bundles._choose_calibration(run, tiny.train).fingerprint
+    assert manifest.calibration_fingerprint == choose_calibration(run, tiny.train).fingerprint
 
 
 def test_the_golden_outputs_are_what_the_engines_give(exported, tiny):

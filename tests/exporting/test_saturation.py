@@ -158,6 +158,38 @@ def test_zeros_may_be_stored_once_for_all_biases():
     np.testing.assert_allclose(scales, [[0.01 * 81412 / 65536], [0.01]], rtol=1e-6)
 
 
+def floats(values) -> Constant:
+    return Constant(np.array(values, np.float32), np.array([1.0]))
+
+
+def test_float_weights_are_rounded_once():
+    # 100.4 and 60.4 steps: 160.8 / 128 is more than the 160 / 128 that the integers say.
+    content = build([kernel([[100, 60, -7], [127, 1, 127]], [0.02, 0.03])], [(1,)])
+    source = build([floats([[2.008, 1.208, -0.15], [3.8, 0.02, 3.82]])], [(1,)])
+    values, scales = constants_of(saturation.make_safe(content, source))["tensor1"]
+    steps = np.array([2.008, 1.208, -0.15]) / scales[0]
+    np.testing.assert_array_equal(values[0], np.rint(steps))
+    assert values[0].sum() - values[0][2] == pairs.LARGEST_PAIR
+    # The second channel is safe and stays, scale and all.
+    assert values[1].tolist() == [127, 1, 127]
+    assert scales[1] == np.float32(0.03)
+
+
+@pytest.mark.parametrize(
+    ("constants", "layers", "message"),
+    [
+        ([floats([[2.0, 1.2, -0.2]])], [(1,), (1,)], "another network"),
+        ([floats([[2.0, 1.2]])], [(1,)], "another shape"),
+        ([floats([[2.0, 1.0, -0.14]])], [(1,)], "tensor1 are not those of the float model"),
+        ([kernel([[100, 60, -7]], [0.02])], [(1,)], "tensor1 of the float model are no floats"),
+    ],
+)
+def test_float_weights_of_another_network_are_refused(constants, layers, message):
+    content = build([kernel([[100, 60, -7]], [0.02])], [(1,)])
+    with pytest.raises(ExportError, match=message):
+        saturation.make_safe(content, build(constants, layers))
+
+
 UNSAFE = kernel([[100, 60, -7]], [0.02])
 WORSE = kernel([[120, 120, 0]], [0.02])
 SAFE = kernel([[1, 2, 3]], [0.02])

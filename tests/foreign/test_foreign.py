@@ -123,8 +123,31 @@ def test_larger_images_are_stretched_only_when_asked(verify: Verify, tmp_path: P
 
 def test_nothing_is_guessed(verify: Verify) -> None:
     message = verify(FOLDER / "dynamic.tflite", "--against", FOLDER / "classifier.keras", *SAMPLE, status=2)
-    assert "nothing beside the file says how its pixels are scaled" in message
+    assert "nothing in or beside the file says how its pixels are scaled" in message
     assert "Give --scale" in message
+
+
+def test_the_reference_may_see_other_values_than_the_candidate(verify: Verify) -> None:
+    # nchw.onnx takes normalized values; by_hand.onnx, the same network, pixels in the other order of colours.
+    of_reference = [
+        f"--against-{word.removeprefix('--')}" if word.startswith("--") else word for word in TORCHVISION
+    ]
+    report = verify(
+        FOLDER / "by_hand.onnx", "--scale", 1, "--channels", "bgr",
+        "--against", FOLDER / "nchw.onnx", *of_reference, *SAMPLE, "--limit", 300, "--runtime", "ort-cpu",
+    )  # fmt: skip
+    assert only(report)["agreements"] >= 298
+    notes = " ".join(report["notes"])
+    assert "nchw.onnx (as the options say): a model sees (pixel × 0.003921569 - (0.4914" in notes
+    assert "by_hand.onnx (as the options say): a model sees pixel, BGR" in notes
+
+
+def test_options_for_the_reference_go_together(verify: Verify) -> None:
+    told = verify(
+        FOLDER / "by_hand.onnx", "--scale", 1, "--against", FOLDER / "nchw.onnx", "--against-mean", 0,
+        *SAMPLE, status=2,
+    )  # fmt: skip
+    assert "--against-mean and --against-std go together" in " ".join(told.split())
 
 
 def test_another_gate_runs_no_engine_again(verify: Verify) -> None:

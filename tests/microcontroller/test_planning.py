@@ -1,9 +1,11 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from edgecifar.microcontroller.graph import Tensor
 from edgecifar.microcontroller.planning import SCRATCH, Block, plan
-from edgecifar.microcontroller.steps import ELEMENTWISE, Reach, Source, Step
+from edgecifar.microcontroller.steps import ELEMENTWISE, Reach, Source, Step, whole
 from edgecifar.microcontroller.streaming import stream, wanted
 
 CONV3 = Reach(1, 1, 3)
@@ -42,21 +44,22 @@ def test_between_two_convolutions_three_rows_are_kept() -> None:
     steps = [step(middle, Source(source, CONV3)), step(image(2), Source(middle, CONV3))]
     group = stream(steps, frozenset({0}))
     assert group.rings == {1: 3}
-    # The first convolution runs one row ahead of the second, and needs no row before that one's.
-    assert group.leads == {0: 8}
+    # The first convolution runs a row ahead: it has read what the second one's row is written over.
+    assert group.leads == {0: 0}
     assert wanted(steps, 1) == [2, 1]
 
 
 def test_a_residual_block_needs_its_input_and_three_rows() -> None:
     source, first, second = image(1), image(2), image(3)
     steps = [
-        step(source, Source(image(0, channels=1), ELEMENTWISE)),
+        Step("input", "image", "", (), source, ()),
         step(first, Source(source, CONV3)),
         step(second, Source(first, CONV3)),
-        step(image(4), Source(source, ELEMENTWISE, in_place=True), Source(second, ELEMENTWISE, in_place=True)),
-        step(image(5), Source(image(4), ELEMENTWISE, in_place=True)),
+        step(
+            image(4), Source(source, ELEMENTWISE, in_place=True), Source(second, ELEMENTWISE, in_place=True)
+        ),
+        step(image(5), Source(image(4), whole(8))),
     ]
-    steps[0] = Step("input", "image", "", (), source, ())
     layout = plan(steps, frozenset({5}))
     # 64 bytes of input, three rows of the first convolution, one of the second.
     assert layout.bound_bytes == layout.arena_bytes == 64 + 3 * 8 + 8
@@ -66,7 +69,7 @@ def test_a_residual_block_needs_its_input_and_three_rows() -> None:
 def test_blocks_that_live_at_once_do_not_overlap() -> None:
     tensors = [image(index, channels=1 + index % 3) for index in range(7)]
     steps = [Step("input", "image", "", (), tensors[0], ())]
-    for before, after in zip(tensors, tensors[1:], strict=False):
+    for before, after in pairwise(tensors):
         steps.append(step(after, Source(before, CONV3), Source(tensors[0], ELEMENTWISE), scratch=12))
     layout = plan(steps, frozenset({6}))
     for group, offsets in zip(layout.groups, layout.offsets, strict=True):
@@ -74,7 +77,7 @@ def test_blocks_that_live_at_once_do_not_overlap() -> None:
         sizes = {entry.result.index: entry.rows * entry.row_bytes for entry in steps} | rings
         sizes[SCRATCH] = group.scratch_bytes
         spans = sorted((start, start + sizes[tensor], tensor) for tensor, start in offsets.items())
-        for (_, end, lower), (start, _, upper) in zip(spans, spans[1:], strict=False):
+        for (_, end, lower), (start, _, upper) in pairwise(spans):
             # The result alone may lie over an input that dies, and then starts before it.
             assert end <= start or (lower == group.result.index and upper in group.leads)
         assert max(end for _, end, _ in spans) <= layout.arena_bytes

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from random_networks import ENDS, KINDS, build
 
-from edgecifar.choices import Numerics
+from edgecifar.choices import Numerics, Optimize
 from edgecifar.microcontroller.translating import translate
 
 COUNT = int(os.environ.get("EDGECIFAR_RANDOM_NETWORKS", "12"))
@@ -28,7 +28,8 @@ def test_random_networks_give_the_engine_s_bits(numerics: Numerics, engine, tmp_
     )
     def check(seed: int, kinds: list[str], end: str) -> None:
         content = build(seed, kinds, end)
-        translation = translate(content, numerics, name="random")
+        optimize = list(Optimize)[seed % len(Optimize)]
+        translation = translate(content, numerics, name="random", optimize=optimize)
         shape = translation.network.input.shape[1:]
         inputs = np.random.default_rng(seed).integers(-128, 128, (IMAGES, *shape)).astype(np.int8)
         wanted = engine(content, numerics, inputs)

@@ -33,7 +33,7 @@ def test_predict_sorts_the_classes_by_probability(made: Any, monkeypatch: pytest
 def test_a_model_without_mistakes_leaves_nothing_to_draw(
     made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def know_all(_subject: object, images: Any, *_: object) -> Any:
+    def know_all(_subject: object, _model: object, images: Any) -> Any:
         labels = looking._test_images(made.run, None, None, looking.SILENT).labels[: len(images)]
         return np.eye(10, dtype=np.float32)[labels]
 

@@ -2,17 +2,35 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 
-from edgecifar.artifacts import Bundle, Preprocessing, Run
-from edgecifar.errors import ModelError
-from edgecifar.pipeline.subjects import open_model, open_reference, open_subjects, place_of, source_of
+from edgecifar.artifacts import Bundle, Dataset, Preprocessing, Run
+from edgecifar.data.sample import read_sample
+from edgecifar.data.splitting import Half
+from edgecifar.errors import ModelError, VerificationError
+from edgecifar.pipeline.subjects import (
+    Subject,
+    check_classes,
+    open_model,
+    open_reference,
+    open_subjects,
+    place_of,
+    source_of,
+)
 from edgecifar.recipe import Source
+from edgecifar.runtimes import get_runtime
 from edgecifar.verification import Outputs
 from edgecifar.verification.inputs import InputSpec
 
 SCALING = Preprocessing(mean=1, std=2, height=32, width=32)
+
+
+def copy_without_metadata(source: Path, path: Path) -> None:
+    model = onnx.load(source)
+    del model.metadata_props[:]
+    onnx.save(model, path)
 
 
 def test_a_bundle_has_its_artifacts_and_its_reference(made: Any) -> None:
@@ -44,7 +62,7 @@ def test_a_file_is_described_by_what_it_lies_in(name: str, made: Any) -> None:
 
 def test_a_lone_file_is_described_by_the_caller(made: Any, tmp_path: Path) -> None:
     path = tmp_path / "lone.onnx"
-    shutil.copy(made.bundle / "model.int8.onnx", path)
+    copy_without_metadata(made.bundle / "model.int8.onnx", path)
     [subject] = open_subjects(path, SCALING)
     assert (subject.preprocessing, subject.class_names, subject.origin) == (SCALING, None, None)
     assert subject.runtimes == ("ort-cpu", "ort-cuda")
@@ -54,7 +72,7 @@ def test_a_lone_file_is_described_by_the_caller(made: Any, tmp_path: Path) -> No
 
 def test_a_lone_file_is_fed_as_a_person_says(made: Any, tmp_path: Path) -> None:
     path = tmp_path / "lone.onnx"
-    shutil.copy(made.bundle / "model.int8.onnx", path)
+    copy_without_metadata(made.bundle / "model.int8.onnx", path)
     [subject] = open_subjects(path, InputSpec(scale=0.5))
     assert subject.feeding.preprocessing == InputSpec(scale=0.5)
     assert subject.feeding.outputs is Outputs.DETECTED
@@ -62,6 +80,55 @@ def test_a_lone_file_is_fed_as_a_person_says(made: Any, tmp_path: Path) -> None:
     [ours] = open_subjects(made.run)
     assert ours.feeding.outputs is Outputs.PROBABILITIES
     assert ours.feeding.origin == f"{made.run.name} (its run.json)"
+
+
+@pytest.mark.parametrize("name", ["model.int8.tflite", "model.int8.onnx", "model.float32.onnx"])
+def test_a_lone_file_that_describes_itself_is_fed_as_in_its_bundle(
+    name: str, made: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    shutil.copy(made.bundle / name, path)
+    subject = open_model(path)
+    assert subject.described_by == f"{name} (its metadata)"
+    [ours] = open_subjects(made.bundle / name)
+    assert subject.class_names == ours.class_names
+    images = read_sample(Half.TEST).images[:20]
+    model = get_runtime(ours.runtimes[0]).load(path, 1)
+    np.testing.assert_array_equal(
+        subject.feeding.encode(images, model.input), ours.feeding.encode(images, model.input)
+    )
+
+
+def test_what_a_person_says_comes_before_the_metadata_and_that_before_the_candidates(
+    made: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "lone.tflite"
+    shutil.copy(made.bundle / "model.int8.tflite", path)
+    said, other = InputSpec(scale=0.5), InputSpec(scale=0.25)
+    subject = open_reference(path, said, other)
+    assert subject.preprocessing is said
+    assert subject.described_by.startswith("lone.tflite (as the options say; its metadata says otherwise: ")
+    own = open_reference(path, None, other)
+    assert own.preprocessing not in (said, other)
+    assert "otherwise" not in open_reference(path, own.preprocessing).described_by
+    silent = tmp_path / "silent.onnx"
+    copy_without_metadata(made.bundle / "model.int8.onnx", silent)
+    assert open_reference(silent, None, other).preprocessing is other
+
+
+def test_a_lone_files_own_words_may_differ_but_not_their_order() -> None:
+    data = Dataset(np.zeros((2, 4, 4, 3), np.uint8), np.array([0, 1]), ("ant", "bee"), "made", "test")
+
+    def subject(*names: str) -> Subject:
+        return Subject(
+            Path("m.onnx"), "onnx", "unknown", "sha", InputSpec(), "", raw_pixels=False, output_step=None,
+            class_names=names, origin=None,
+        )  # fmt: skip
+
+    check_classes(subject("Ant", "BEE"), data)
+    check_classes(subject("fourmi", "abeille"), data)
+    with pytest.raises(VerificationError, match="knows the classes bee, ant; the images have ant, bee"):
+        check_classes(subject("bee", "ant"), data)
 
 
 def test_a_saved_model_is_a_model_of_all_its_files(tmp_path: Path) -> None:
@@ -94,8 +161,8 @@ def test_an_onnx_model_is_also_its_weights_beside_it(made: Any, tmp_path: Path) 
 def test_a_stranger_in_a_run_or_bundle_is_a_lone_file(name: str, made: Any, tmp_path: Path) -> None:
     folder = tmp_path / name
     shutil.copytree(getattr(made, name), folder)
-    shutil.copy(made.bundle / "model.int8.onnx", folder / "stranger.onnx")
-    with pytest.raises(ModelError, match="nothing beside the file says"):
+    copy_without_metadata(made.bundle / "model.int8.onnx", folder / "stranger.onnx")
+    with pytest.raises(ModelError, match="nothing in or beside the file says"):
         open_model(folder / "stranger.onnx")
     assert open_model(folder / "stranger.onnx", SCALING).format == "onnx"
 

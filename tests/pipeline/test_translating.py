@@ -55,3 +55,20 @@ def test_the_command_line(checkout: Path, tmp_path: Path) -> None:
     refused = CliRunner().invoke(app, ["export", model, "--format", "c", "--opset", "13"])
     assert refused.exit_code == 2
     assert CliRunner().invoke(app, ["export", model, "--numerics", "tflm"]).exit_code == 2
+
+
+def test_a_run_becomes_c_by_way_of_its_bundle(made, command_line, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    out = tmp_path / "c"
+    command_line("export", str(made.run), "--format", "c", "--out", str(out), cwd=made.home)
+    command_line(
+        "export", str(made.run), "--format", "tflite", "--int8", "--io", "int8", "--target", "mcu",
+        "--out", str(tmp_path / "bundle"), cwd=made.home,
+    )  # fmt: skip
+    target = tmp_path / "bundle" / "embed" / "mcu"
+    # The self-tests are of other images: there as pixels, here as the preprocessing leaves them.
+    for name in ("model.h", "model.c", "model_weights.h"):
+        assert (out / name).read_bytes() == (target / "src" / name).read_bytes(), name
+    inputs = np.fromfile(target / "golden" / "inputs.int8.bin", np.int8).reshape(16, 32, 32, 3)
+    wanted = np.fromfile(target / "golden" / "outputs.int8.bin", np.int8).reshape(16, -1)
+    found = get_runtime("c").load(out / "model.c", 1).predict(inputs)
+    np.testing.assert_array_equal(found, wanted)

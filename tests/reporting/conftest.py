@@ -15,6 +15,7 @@ from edgecifar.artifacts import (
     Policy,
     Verdict,
 )
+from edgecifar.artifacts.layers import Advice, LayerQuality, LayersReport
 from edgecifar.protocol import EngineInfo
 
 TOTAL = 10_000
@@ -145,3 +146,34 @@ def real_report() -> ParityReport:
         --max-drop 0.5pp --drop-bound upper --min-agreement 90%
     """
     return ParityReport.read(Path(__file__).parent / "real_report.json")
+
+
+@pytest.fixture
+def layers(real_report: ParityReport) -> LayersReport:
+    """Of two layers, the first of which falls behind."""
+    plain, noiseless = (
+        LayerQuality(
+            name=name,
+            reference=name,
+            kind="conv",
+            sqnr_db=sqnr,
+            cosine=0.99,
+            range_use=0.5,
+            clipped=None,
+            own=None,
+            weights=None,
+        )
+        for name, sqnr in (("conv1;relu1", 31.25), ("pool", float("inf")))
+    )
+    engine = real_report.reference_engine
+    return LayersReport(
+        reference="f.tflite",
+        candidate="q.tflite",
+        reference_engine=engine,
+        engine=engine,
+        images=20,
+        output_is_the_files=True,
+        layers=(plain, noiseless),
+        unmatched=("Layer x has no partner.",),
+        advice=Advice(layer="conv1;relu1", finding="It is low.", advice="Keep it in float."),
+    )

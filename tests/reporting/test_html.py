@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from edgecifar.artifacts import Comparison, ParityReport
-from edgecifar.artifacts.layers import Advice, LayerQuality, LayersReport
+from edgecifar.artifacts.layers import LayersReport
 from edgecifar.reporting import charts, html
 from edgecifar.reporting.html import render_html
 
@@ -120,34 +120,8 @@ def test_script_json_ends_no_script() -> None:
 
 
 def test_layers_have_a_section_only_where_they_were_looked_into(
-    real_report: ParityReport, make_report: Callable[..., ParityReport]
+    real_report: ParityReport, make_report: Callable[..., ParityReport], layers: LayersReport
 ) -> None:
-    plain, noiseless = (
-        LayerQuality(
-            name=name,
-            reference=name,
-            kind="conv",
-            sqnr_db=sqnr,
-            cosine=0.99,
-            range_use=0.5,
-            clipped=None,
-            own=None,
-            weights=None,
-        )
-        for name, sqnr in (("conv1;relu1", 31.25), ("pool", float("inf")))
-    )
-    engine = real_report.reference_engine
-    layers = LayersReport(
-        reference="f.tflite",
-        candidate="q.tflite",
-        reference_engine=engine,
-        engine=engine,
-        images=20,
-        output_is_the_files=True,
-        layers=(plain, noiseless),
-        unmatched=("Layer x has no partner.",),
-        advice=Advice(layer="conv1;relu1", finding="It is low.", advice="Keep it in float."),
-    )
     text = Page(render_html(make_report(layers=(layers,)))).text
     for expected in ("Quality falls first at conv1: It is low. Keep it in float.", "31.2 dB", "no noise"):
         assert expected in text

@@ -4,6 +4,7 @@ from collections.abc import Callable
 import pytest
 
 from edgecifar.artifacts import Comparison, ParityReport
+from edgecifar.artifacts.layers import LayersReport
 from edgecifar.reporting.markdown import block, code, plain, render_markdown
 
 
@@ -103,3 +104,20 @@ def test_plain_leaves_ordinary_names_alone() -> None:
     assert (
         plain("model_int8.v2-final.tflite (CPU, 2 threads)") == "model_int8.v2-final.tflite (CPU, 2 threads)"
     )
+
+
+def test_layers_are_a_short_table_where_they_were_looked_into(
+    report: ParityReport, make_report: Callable[..., ParityReport], layers: LayersReport
+) -> None:
+    text = render_markdown(make_report(layers=(layers,)), "report.png")
+    part = text.partition("<summary>Layers of q.tflite against f.tflite</summary>")[2].partition(
+        "</details>"
+    )[0]
+    heading, rule, first, second = _table(part)
+    assert heading[:3] == ["layer", "SQNR dB", "own dB"]
+    assert {len(row) for row in (heading, rule, first, second)} == {6}
+    assert first[:2] == ["conv1", "31.2"]
+    assert second[1] == "equal"
+    assert "Quality falls first at conv1: It is low. Keep it in float." in part
+    assert "- Layer x has no partner." in part
+    assert "Layers of" not in render_markdown(report, "report.png")

@@ -146,5 +146,9 @@ def test_every_engine_is_tested():
         "ort-cpu-haswell",
         "ort-cpu-nehalem",
         "c",
+        "c-m3",
+        "c-m4",
+        "c-m33",
+        "c-m55",
     }
     assert {*SUFFIX, *elsewhere} == set(RUNTIME_NAMES)

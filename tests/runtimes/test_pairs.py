@@ -89,3 +89,19 @@ def test_sums_that_saturate_are_counted_one_by_one(weights, seed):
 def test_pairs_begin_at_even_places():
     assert pairs.count_unsafe(np.array([[1, 127, 2, -100, 127]], np.int8)) == (0, 2)
     assert pairs.count_unsafe(np.array([[127, 2, -127, -2, 0, 0]], np.int8)) == (2, 3)
+
+
+@given(
+    arrays.arrays(
+        np.float64, st.tuples(st.integers(1, 4), st.integers(1, 12)), elements=st.floats(-127.5, 127.5)
+    )
+)
+def test_real_numbers_are_rounded_once_to_safe_weights(steps):
+    growth = pairs.growths(steps)
+    safe = pairs.shrink(steps, growth[:, None])
+    assert not saturates(safe)
+    exact = steps * pairs.UNIT / (pairs.UNIT + growth[:, None])
+    assert np.all(np.abs(safe - exact) <= 0.5)
+    for channel, grown in zip(steps[:, None], growth, strict=True):
+        if grown:
+            assert saturates(pairs.shrink(channel, grown - 1))

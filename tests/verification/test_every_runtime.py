@@ -35,7 +35,9 @@ def candidate(feeding: Feeding, load: Callable[[], LoadedModel], **changes: obje
 @pytest.fixture
 def verify(make_model, make_data, feeding, circumstances: Circumstances) -> Callable[..., ParityReport]:
     def run(*candidates: Candidate) -> ParityReport:
-        reference = Reference("m.keras", make_model(RAW, "keras", output=OUTPUT), feeding, "sha of it")
+        reference = Reference(
+            "m.keras", lambda: make_model(RAW, "keras", output=OUTPUT), feeding, "sha of it"
+        )
         return verify_parity(reference, candidates, make_data(LABELS), Policy(gate=Gate()), circumstances)
 
     return run

@@ -98,9 +98,7 @@ def test_the_upper_bound_is_the_wider_of_both_intervals(check: Check) -> None:
 
 
 def test_too_few_images_are_undecided_and_say_how_many_it_takes(check: Check) -> None:
-    found = check(
-        Gate(max_drop_pp=0.25, drop_bound=Bound.UPPER), drop_pp=0.125, evidence=evidence(score=0.5)
-    )
+    found = check(Gate(max_drop_pp=0.25, drop_bound=Bound.UPPER), drop_pp=0.125, evidence=evidence(score=0.5))
     assert found.verdict is Verdict.UNDECIDED
     # The bound lies 0.375 above the drop and has to come within 0.125 of it: 3 squared times the images.
     assert found.sentence == (

@@ -58,13 +58,36 @@ def test_an_integer_input_goes_through_its_own_scale() -> None:
     assert tensor.dtype == np.int8
 
 
-def test_an_unquantized_uint8_input_gets_the_bytes_only_without_scaling() -> None:
+@pytest.mark.parametrize("spec", [InputSpec(), InputSpec(1 / 255, (0.5,), (0.25,))])
+def test_an_unquantized_uint8_input_gets_the_bytes_whatever_the_other_models_see(spec: InputSpec) -> None:
     info = TensorInfo("image", (None, 2, 3, 3), "uint8")
-    raw = Feeding(InputSpec())
-    np.testing.assert_array_equal(raw.encode(IMAGES, info), IMAGES)
-    raw.check_images("m", info, IMAGES, "the images")
-    with pytest.raises(ModelError, match=r"no scale and zero point.*\n.*--scale 1 alone"):
-        Feeding(InputSpec(scale=1 / 255)).check_images("m", info, IMAGES, "the images")
+    feeding = Feeding(spec)
+    feeding.check_images("m", info, IMAGES, "the images")
+    np.testing.assert_array_equal(feeding.encode(IMAGES, info), IMAGES)
+    assert feeding.describe(info) == "pixel, RGB, NHWC, as uint8 bytes"
+    with pytest.raises(ModelError, match="no scale and zero point"):
+        feeding.check_images("m", replace(info, dtype="int8"), IMAGES, "the images")
+
+
+def test_bytes_are_in_the_order_of_colours_that_is_said() -> None:
+    info = TensorInfo("image", (None, 2, 3, 3), "uint8")
+    tensor = Feeding(InputSpec(1 / 255, channels=Channels.BGR)).encode(IMAGES, info)
+    np.testing.assert_array_equal(tensor, IMAGES[..., ::-1])
+
+
+def test_an_input_that_hardly_tells_pixels_apart_is_said() -> None:
+    raw = TensorInfo("image", (None, 2, 3, 3), "uint8", 1.0, 0)
+    told = Feeding(InputSpec(scale=1 / 255)).misfit(raw)
+    assert told is not None
+    assert "steps of 1, but the pixels become 0 to 1, of which 2 values are left" in told
+    assert "--against-scale" in told
+    assert Feeding(InputSpec()).misfit(raw) is None
+
+
+def test_two_ways_to_say_one_thing_are_alike() -> None:
+    assert InputSpec(1 / 255, (0.5,), (0.25,)).is_like(InputSpec(1.0, (127.5,), (63.75,) * 3))
+    assert not InputSpec(1 / 255).is_like(InputSpec())
+    assert not InputSpec().is_like(InputSpec(channels=Channels.BGR))
 
 
 @pytest.mark.parametrize(
@@ -142,13 +165,13 @@ def test_what_is_fed_is_said() -> None:
 
 def test_pixels_beyond_a_quantized_input_are_said() -> None:
     of_unit = replace(LAST, dtype="int8", scale=1 / 255, zero_point=-128)
-    assert Feeding(InputSpec(scale=1 / 255)).clipping(of_unit) is None
-    told = Feeding(InputSpec()).clipping(of_unit)
+    assert Feeding(InputSpec(scale=1 / 255)).misfit(of_unit) is None
+    told = Feeding(InputSpec()).misfit(of_unit)
     assert told == (
         "its int8 input holds 0 to 1, but the pixels become 0 to 255 and are clipped: "
         "is the preprocessing right?"
     )
-    assert Feeding(InputSpec()).clipping(LAST) is None
+    assert Feeding(InputSpec()).misfit(LAST) is None
 
 
 def test_logits_are_detected_over_all_outputs() -> None:

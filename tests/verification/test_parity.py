@@ -61,7 +61,9 @@ def verify(
     def run(
         *candidates: Candidate, table: Array = REFERENCE, labels: list[int] = LABELS, gate: Gate = NO_GATE
     ) -> ParityReport:
-        reference = Reference("model.keras", make_model(table, "keras"), feeding, "sha of the reference")
+        reference = Reference(
+            "model.keras", lambda: make_model(table, "keras"), feeding, "sha of the reference"
+        )
         return verify_parity(reference, candidates, make_data(labels), Policy(gate=gate), circumstances)
 
     return run
@@ -259,7 +261,9 @@ def test_rules_are_for_those_whose_names_match(
     feeding: Feeding,
     circumstances: Circumstances,
 ) -> None:
-    reference = Reference("model.keras", make_model(REFERENCE, "keras"), feeding, "sha of the reference")
+    reference = Reference(
+        "model.keras", lambda: make_model(REFERENCE, "keras"), feeding, "sha of the reference"
+    )
     policy = Policy(rules=(Rule(artifact="*.int8.*", max_size_bytes=1),))
     candidates = [
         make_candidate(make_model(REFERENCE), name) for name in ("m.int8.tflite", "m.float32.tflite")

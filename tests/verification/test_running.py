@@ -43,7 +43,7 @@ def test_images_run_in_batches_and_progress_is_told(
             raise AssertionError(message)
 
     measured = running.measure(
-        "the model", model, feeding, make_data(labels), np.array([0, 1, 2, 3, 4]), Recorder()
+        running.Prepared("the model", model), feeding, make_data(labels), np.arange(5), Recorder()
     )
     assert measured.probabilities.tolist() == table.tolist()
     assert measured.engine == model.info
@@ -92,7 +92,7 @@ def test_memory_does_not_grow_with_the_images(
     )
     model.predict = lambda batch: np.full((len(batch), 3), 1 / 3, np.float32)  # type: ignore[method-assign]
     tracemalloc.start()
-    measured = running.measure("m", model, Feeding(spec), data, np.arange(count), SILENT)
+    measured = running.measure(running.Prepared("m", model), Feeding(spec), data, np.arange(count), SILENT)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert measured.probabilities.shape == (count, 3)

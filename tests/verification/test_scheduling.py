@@ -36,7 +36,7 @@ def make_candidate(feeding: Feeding) -> MakeCandidate:
 
 @pytest.fixture
 def reference(make_model: MakeModel, feeding: Feeding) -> Reference:
-    return Reference("r.keras", make_model(TABLE, "keras"), feeding, "sha of r")
+    return Reference("r.keras", lambda: make_model(TABLE, "keras"), feeding, "sha of r")
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 5])
@@ -109,7 +109,7 @@ def test_an_error_ends_what_runs_beside_it(
     monkeypatch.setattr(broken, "predict", fail)
     monkeypatch.setattr(slow, "predict", compute)
     candidates = [make_candidate(lambda: slow, "slow"), make_candidate(lambda: broken, "broken")]
-    reference = Reference("r.keras", make_model(table, "keras"), feeding, "sha of r")
+    reference = Reference("r.keras", lambda: make_model(table, "keras"), feeding, "sha of r")
     with pytest.raises(VerificationError, match="broken in litert produces NaN"):
         measure_all(reference, candidates, make_data(labels), SILENT, jobs=3)
     assert len(batches) < len(labels)
@@ -145,6 +145,6 @@ def test_ctrl_c_keeps_what_has_finished(
     kept = len(list(tmp_path.iterdir()))
     assert kept == 2 if jobs == 1 else kept >= 1
     untouched = make_model(TABLE, "keras")
-    again = Reference("r.keras", untouched, reference.feeding, "sha of r")
+    again = Reference("r.keras", lambda: untouched, reference.feeding, "sha of r")
     measure_all(again, candidates, make_data(LABELS), SILENT, cache, jobs)
     assert untouched.batches == []  # type: ignore[attr-defined]

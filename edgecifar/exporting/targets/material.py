@@ -1,6 +1,6 @@
 """What targets are made of: a bundle's artifacts, and its golden images with what engines say of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,26 @@ steps. float16 weights may be computed with in float16, and a dynamic range turn
 activation."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class CSources:
+    """A model as C, and what it has to give."""
+
+    files: Mapping[str, str]
+    """Sources and headers by name."""
+    table: Array
+    """int8 (256,): the input's integer for each byte of a picture."""
+    inputs: Array
+    """int8 (golden images, input size)"""
+    outputs: Array
+    """int8 (golden images, output size), of the engine whose bits the C gives."""
+    arena_bytes: int
+
+
+CMaker = Callable[[Path, str, Sequence[str], Array, Callable[[Array], Array] | None], CSources]
+"""Makes C of an int8 TFLite file: its path, the model's name, the classes, uint8 images, and what makes real
+inputs of pixels, or None where the file takes pixels."""
+
+
 @dataclass(frozen=True, slots=True)
 class Material:
     """A bundle before its manifest is written."""
@@ -32,6 +52,8 @@ class Material:
     preprocessing: Preprocessing
     artifacts: tuple[ArtifactEntry, ...]
     golden: Dataset
+    make_c: CMaker | None = None
+    """The generator of C, which is a stage of its own; None: the target mcu cannot be written."""
 
     def best(self, kind: str) -> ArtifactEntry | None:
         """Returns the artifact of a format that a device embeds; None where there is none.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgecifar.choices import Numerics
+from edgecifar.choices import Numerics, Optimize
 from edgecifar.errors import ExportError
 from edgecifar.microcontroller.fixedpoint import Integers
 from edgecifar.microcontroller.graph import Operator, Tensor
@@ -25,6 +25,7 @@ class Setting:
     numerics: Numerics
     name: str
     """C identifier of the layer."""
+    optimize: Optimize
 
 
 def activation_range(operator: Operator) -> tuple[int, int]:

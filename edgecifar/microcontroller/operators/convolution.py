@@ -15,13 +15,19 @@ from edgecifar.microcontroller.operators.common import (
     size_text,
     window,
 )
+from edgecifar.microcontroller.operators.layouts import (
+    DEPTH_MULTIPLE,
+    padded,
+    scratch_bytes,
+    spared_bytes,
+    sums_text,
+    weight_fields,
+    weight_layouts,
+    x86_fields,
+)
 from edgecifar.microcontroller.proving import Proven, accumulator_range
 from edgecifar.microcontroller.steps import Array, Source, Step, whole
 
-DEPTH_MULTIPLE = 4
-"""Products of a convolution are padded with zeros to this: inner loops take so many at once."""
-LANES = 16
-"""Output channels that the inner loops for x86 compute at once."""
 DENSE_CHUNK = 256
 """Inputs of a dense layer that are widened at once."""
 
@@ -36,13 +42,29 @@ def convolution(operator: Operator, setting: Setting) -> Step:
         raise operator.refuse(f"has weights for {depth} channels, but its input has {source.image[2]}")
     rows, columns = window(operator, 0, kernel_height), window(operator, 1, kernel_width)
     products = kernel_height * kernel_width * depth
-    padded = -(-products // DEPTH_MULTIPLE) * DEPTH_MULTIPLE
-    flat = np.zeros((channels, padded), np.int64)
-    flat[:, :products] = weights.reshape(channels, products)
+    multiple = DEPTH_MULTIPLE[setting.optimize]
+    flat = padded(weights.reshape(channels, products), multiple)
     requantization, bias = _requantized(operator, setting, flat, Products.CONVOLUTION)
     arrays, fields = requantization_arrays(setting.name, requantization, bias)
     height, width, _ = source.image
     kernel = f"{kernel_height}x{kernel_width}"
+    members: dict[str, str | int] = {
+        "in_height": height,
+        "in_width": width,
+        "in_channels": depth,
+        "in_zero": source.zero_point,
+        "out_width": result.image[1],
+        "out_channels": channels,
+        "kernel_height": kernel_height,
+        "kernel_width": kernel_width,
+        "stride_y": rows.stride,
+        "stride_x": columns.stride,
+        "dilation_y": rows.dilation,
+        "dilation_x": columns.dilation,
+        "pad_y": rows.before,
+        "pad_x": columns.before,
+    }
+    layouts = weight_layouts(setting, weights, flat, members)
     return Step(
         kernel="conv",
         name=setting.name,
@@ -52,47 +74,17 @@ def convolution(operator: Operator, setting: Setting) -> Step:
         result=result,
         fields=(
             *fields,
-            ("weights", f"{setting.name}_weights"),
-            ("weight_sums", f"CONV_SUMS({setting.name}_sums)"),
-            ("depth", padded),
-            ("in_height", height),
-            ("in_width", width),
-            ("in_channels", depth),
-            ("in_zero", source.zero_point),
-            ("out_width", result.image[1]),
-            ("out_channels", channels),
-            ("kernel_height", kernel_height),
-            ("kernel_width", kernel_width),
-            ("stride_y", rows.stride),
-            ("stride_x", columns.stride),
-            ("dilation_y", rows.dilation),
-            ("dilation_x", columns.dilation),
-            ("pad_y", rows.before),
-            ("pad_x", columns.before),
+            *weight_fields(setting, flat),
+            ("weight_sums", sums_text(setting)),
+            ("depth", flat.shape[1]),
+            *members.items(),
         ),
-        arrays=(*_conv_weights(setting.name, flat), *arrays),
+        x86_fields=x86_fields(setting, members),
+        arrays=(*layouts, *arrays),
         requantization=requantization,
-        scratch_bytes=4 * channels + 3 * padded,
+        scratch_bytes=scratch_bytes(flat, setting.optimize),
         multiply_adds=result.elements * products,
-    )
-
-
-def _conv_weights(name: str, weights: Integers) -> tuple[Array, ...]:
-    """Returns weights in both layouts, of which each target compiles one, and their sums for x86.
-
-    Args:
-        name: Of the layer.
-        weights: (channels, products), products padded.
-    """
-    channels, depth = weights.shape
-    lanes = np.zeros((-(-channels // LANES) * LANES, depth), np.int64)
-    lanes[:channels] = weights
-    # [block of channels][four products][channel][product]
-    packed = lanes.reshape(-1, LANES, depth // DEPTH_MULTIPLE, DEPTH_MULTIPLE).transpose(0, 2, 1, 3)
-    return (
-        Array(f"{name}_weights", "model_weight", weights, "!defined(MODEL_X86)"),
-        Array(f"{name}_weights", "int8_t", packed, "defined(MODEL_X86)"),
-        Array(f"{name}_sums", "int32_t", lanes.sum(axis=1), "defined(MODEL_X86)"),
+        spared_bytes=spared_bytes(setting, flat),
     )
 
 

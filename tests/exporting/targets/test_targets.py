@@ -81,6 +81,7 @@ def test_a_target_without_its_format_is_refused(materials, tmp_path):
     assert [line.split(":")[0] for line in progress.said] == [
         "Target android left out",
         "Target npu left out",
+        "Target mcu left out",
     ]
     assert not (tmp_path / "embed" / "linux" / "classify_litert.py").exists()
 
@@ -92,7 +93,9 @@ def test_all_leaves_out_what_this_machine_cannot_make(materials, tmp_path, monke
     monkeypatch.setattr(npu, "compile_for_npu", refuse)
     bundle, progress = copied(materials["pixels"], tmp_path), Listening()
     assert "npu" not in [entry.name for entry in write_targets(bundle, [Target.ALL], progress)]
-    assert progress.said == ["Target npu left out: Vela is not installed."]
+    vela, generator = progress.said
+    assert vela == "Target npu left out: Vela is not installed."
+    assert generator.startswith("Target mcu left out: The target mcu needs the generator of C")
     assert not (tmp_path / "embed" / "npu").exists()
     with pytest.raises(EngineMissingError):
         write_targets(bundle, [Target.NPU])

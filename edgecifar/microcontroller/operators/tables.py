@@ -14,9 +14,11 @@ from edgecifar.microcontroller.operators.common import INT8, Setting, size_text
 from edgecifar.microcontroller.steps import ELEMENTWISE, Array, Source, Step
 
 _INPUTS = np.arange(-128, 128, dtype=np.int64)
-_CURVES: dict[str, Callable[[float], float]] = {
+_ONE = np.float32(1)
+_CURVES: dict[str, Callable[[float], float | np.float32]] = {
     "ELU": lambda x: math.expm1(x) if x < 0 else x,
-    "LOGISTIC": lambda x: 1 / (1 + math.exp(-x)),
+    # Each step in float32, as in the engines: the exact value can round to another integer.
+    "LOGISTIC": lambda x: _ONE / (_ONE + np.float32(math.exp(-x))),
     "TANH": math.tanh,
 }
 _XNNPACK_RATIOS = (2.0**-8, 2.0**7)

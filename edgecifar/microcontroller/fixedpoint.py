@@ -115,13 +115,44 @@ def reciprocal_of_one_plus(a: Any) -> Integers:
     Args:
         a: Q0.31, not negative.
     """
+    return saturating_shift(_reciprocal_of_half_sum(a), 1)
+
+
+def _reciprocal_of_half_sum(a: Any) -> Integers:
+    """Returns 2 / (1 + a) in Q2.29, by three steps of Newton and Raphson."""
     half = _half_sum(integers(a), integers(_INT32_MAX))
     x = 1515870810 + high_multiply(half, -1010580540)
     one = 1 << 29
     for _ in range(3):
         remainder = one - high_multiply(half, x)
         x = x + saturating_shift(high_multiply(x, remainder), 2)
-    return saturating_shift(x, 1)
+    return x
+
+
+def logistic(a: Any, integer_bits: int) -> Integers:
+    """Returns gemmlowp's logistic: 1 / (1 + exp(-a)) in Q0.31.
+
+    Args:
+        a: int32 with `integer_bits` bits before the binary point.
+        integer_bits: 1 to 26.
+    """
+    wide = integers(a)
+    positive = reciprocal_of_one_plus(exp_on_negative_values(-np.abs(wide), integer_bits))
+    return np.where(wide == 0, 1 << 30, np.where(wide > 0, positive, _INT32_MAX - positive))
+
+
+def tanh(a: Any, integer_bits: int) -> Integers:
+    """Returns gemmlowp's tanh in Q0.31.
+
+    Args:
+        a: int32 with `integer_bits` bits before the binary point.
+        integer_bits: 1 to 25.
+    """
+    wide = integers(a)
+    # exp(-2|a|): the same integer with one more bit before the point.
+    decayed = exp_on_negative_values(-np.abs(wide), integer_bits + 1)
+    size = saturating_shift(_reciprocal_of_half_sum(decayed) - (1 << 29), 2)
+    return np.where(wide == 0, 0, np.where(wide > 0, size, -size))
 
 
 def _half_sum(a: Integers, b: Integers) -> Integers:

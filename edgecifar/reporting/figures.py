@@ -141,7 +141,7 @@ def _cells(
         {
             "label": names[label],
             "prediction": names[prediction],
-            "shade": float(shades[label, prediction]),
+            "shade": round(float(shades[label, prediction]), 3),
             "text": write(int(matrix[label, prediction])) if matrix[label, prediction] else "",
             "contrast": bool(abs(shades[label, prediction]) > 0.55),
             "detail": f"{names[label]} said to be {names[prediction]}: "

@@ -137,12 +137,25 @@ def decisive_index(report: ParityReport) -> int:
 
 
 def chart_content(report: ParityReport) -> dict[str, Any]:
-    """Returns what the page's script draws: the specifications, and the rows for them."""
+    """Returns what the page's script draws: the specifications, each table once, and the pictures."""
+    distinct: dict[str, int] = {}
+
+    def place(rows: list[figures.Row]) -> int:
+        """Returns the place of these rows among the tables, as column names and values."""
+        names = list(rows[0]) if rows else []
+        table = json.dumps({"columns": names, "rows": [list(row.values()) for row in rows]})
+        return distinct.setdefault(table, len(distinct))
+
     return {
         "specs": charts.chart_specs(),
-        "drops": figures.drop_rows(report),
-        "layers": [figures.layer_rows(one) for one in report.layers],
-        "comparisons": [figures.chart_rows(one, report.class_names) for one in report.comparisons],
+        "drops": place(figures.drop_rows(report)),
+        "layers": [place(figures.layer_rows(one)) for one in report.layers],
+        "comparisons": [
+            {name: place(rows) for name, rows in figures.chart_rows(one, report.class_names).items()}
+            for one in report.comparisons
+        ],
+        "tables": [json.loads(table) for table in distinct],
+        "images": report.images,
     }
 
 

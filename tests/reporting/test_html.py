@@ -2,6 +2,7 @@ import json
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -85,10 +86,30 @@ def test_the_script_of_the_charts_gets_what_it_asks_for(real_report: ParityRepor
     text = render_html(real_report)
     content = json.loads(re.findall(r'<script type="application/json" id="content">(.*?)</script>', text)[0])
     assert set(content["specs"]) == set(charts.chart_specs())
-    assert len(content["comparisons"]) == len(content["drops"]) == len(real_report.comparisons)
+    tables = content["tables"]
+    assert (
+        len(content["comparisons"]) == len(tables[content["drops"]]["rows"]) == len(real_report.comparisons)
+    )
     first = content["comparisons"][0]
     assert {"candidate", "reference", "change", "flips", "differences", "calibration"} <= set(first)
-    assert len(first["candidate"]) == len(real_report.class_names) ** 2
+    table = tables[first["candidate"]]
+    assert len(table["rows"]) == len(real_report.class_names) ** 2
+    assert {len(row) for row in table["rows"]} == {len(table["columns"])}
+    assert len({json.dumps(table) for table in tables}) == len(tables)
+
+
+def test_each_picture_is_there_once(real_report: ParityReport) -> None:
+    text = render_html(real_report)
+    shown = re.findall(r'data-image="(\d+)"', text)
+    assert len(shown) > len(set(shown)) > 0
+    for image in set(shown):
+        assert text.count(real_report.images[int(image)]) == 1
+
+
+def test_a_report_of_every_engine_is_under_3_megabytes(checkout: Path) -> None:
+    report = ParityReport.read(checkout / "exported" / "edge-vgg6" / "report" / "report.json")
+    assert len(report.comparisons) > 40
+    assert len(render_html(report).encode()) < 3_000_000
 
 
 def test_names_cannot_become_markup_or_script(
@@ -126,5 +147,10 @@ def test_layers_have_a_section_only_where_they_were_looked_into(
     for expected in ("Quality falls first at conv1: It is low. Keep it in float.", "31.2 dB", "no noise"):
         assert expected in text
     assert "Layer x has no partner." in text
-    assert '"sqnr":null' in render_html(make_report(layers=(layers,)))
+    content = re.findall(
+        r'<script type="application/json" id="content">(.*?)</script>',
+        render_html(make_report(layers=(layers,))),
+    )[0]
+    table = json.loads(content)["tables"][json.loads(content)["layers"][0]]
+    assert None in [row[table["columns"].index("sqnr")] for row in table["rows"]]
     assert 'id="layers"' not in render_html(real_report)

@@ -18,9 +18,17 @@ _ONE = np.float32(1)
 _CURVES: dict[str, Callable[[float], float | np.float32]] = {
     "ELU": lambda x: math.expm1(x) if x < 0 else x,
     # Each step in float32, as in the engines: the exact value can round to another integer.
-    "LOGISTIC": lambda x: _ONE / (_ONE + np.float32(math.exp(-x))),
+    # Behind 88 the exponential leaves float32, and the curve has long been nothing.
+    "LOGISTIC": lambda x: _ONE / (_ONE + np.float32(math.exp(min(-x, 88.0)))),
     "TANH": math.tanh,
 }
+_FIXED_CURVES: dict[str, tuple[Callable[[Integers, int], Integers], int]] = {
+    "LOGISTIC": (fixedpoint.logistic, 8),
+    "TANH": (fixedpoint.tanh, 7),
+}
+"""Curve, and binary places of its 8-bit outputs, of TensorFlow Lite Micro's kernels."""
+_FIXED_BITS = 4
+"""Bits before the binary point of what those curves take."""
 _XNNPACK_RATIOS = (2.0**-8, 2.0**7)
 """Ratios of scales that XNNPACK's 8.8 fixed point takes; the built-in kernels compute what lies beyond."""
 
@@ -48,6 +56,8 @@ def table(operator: Operator, setting: Setting) -> Step:
 def outputs(operator: Operator, numerics: Numerics) -> Integers:
     """Returns what an engine gives for the inputs -128 to 127, not yet saturated: (256,)."""
     kind = operator.kind
+    if kind in _FIXED_CURVES and numerics is Numerics.TFLM:
+        return _fixed_curve(operator)
     if kind in _CURVES:
         return _curve(operator, numerics)
     if kind == "HARD_SWISH":
@@ -121,6 +131,25 @@ def _curve(operator: Operator, numerics: Numerics) -> Integers:
         steps = np.copysign(np.floor(np.abs(scaled) + 0.5), scaled)
     whole: Integers = np.clip(steps, -1024, 1024).astype(np.int64)
     return whole + result.zero_point
+
+
+def _fixed_curve(operator: Operator) -> Integers:
+    """Returns a curve in gemmlowp's fixed point.
+
+    Source: Logistic and Tanh in the reference integer kernels of TensorFlow Lite, and CalculateInputRadius.
+    """
+    curve, places = _FIXED_CURVES[operator.kind]
+    source, result = operator.input(0), operator.output
+    fraction = 31 - _FIXED_BITS
+    multiplier, exponent = fixedpoint.quantize_multiplier(float(source.scale) * 2.0**fraction)
+    radius = math.floor(((1 << _FIXED_BITS) - 1) * 2.0**fraction / 2.0**exponent)
+    centred = _INPUTS - source.zero_point
+    inside = np.clip(centred, 1 - radius, radius - 1)
+    steps = fixedpoint.rounding_shift(
+        curve(fixedpoint.multiply(inside, multiplier, exponent), _FIXED_BITS), 31 - places
+    )
+    steps = np.where(centred >= radius, 1 << places, np.where(centred <= -radius, -(1 << places), steps))
+    return steps + np.int64(result.zero_point)
 
 
 def _hard_swish(operator: Operator) -> Integers:

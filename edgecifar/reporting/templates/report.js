@@ -32,13 +32,18 @@ function filled(name, rows) {
   return spec;
 }
 
+// The rows of a table, which holds each column's name once.
+function rowsOf(place) {
+  const { columns, rows } = content.tables[place];
+  return rows.map((row) => Object.fromEntries(columns.map((column, index) => [column, row[index]])));
+}
+
 async function draw(figure) {
   const place = figure.closest("[data-of]")?.dataset.of;
   let name = figure.dataset.chart;
-  let rows = name === "drops" ? content.drops : name === "layers" ? content.layers[figure.dataset.place] : content.comparisons[place][name];
+  const view = name === "confusion" ? figure.closest(".of").querySelector(".views input:checked").value : name;
+  let rows = rowsOf(name === "drops" ? content.drops : name === "layers" ? content.layers[figure.dataset.place] : content.comparisons[place][view]);
   if (name === "confusion") {
-    const view = figure.closest(".of").querySelector(".views input:checked").value;
-    rows = content.comparisons[place][view];
     // More of the right is better, more of the wrong is worse: the colour says which.
     if (view === "change") {
       name = "change";
@@ -118,5 +123,8 @@ document.addEventListener("change", (event) => {
   if (event.target === chooser) choose(chooser.value);
   else if (event.target.closest(".views")) draw(event.target.closest(".of").querySelector("[data-chart=confusion]"));
 });
+for (const image of document.querySelectorAll("[data-image]")) {
+  image.src = `data:image/png;base64,${content.images[image.dataset.image]}`;
+}
 isDark.addEventListener("change", drawShown);
 drawShown();

@@ -59,7 +59,8 @@ def describe_tflite(content: bytes, description: Description) -> bytes:
     """Returns a TFLite file with metadata and labels; what it computes is untouched.
 
     Args:
-        content: The file, without such metadata. Anything that edits the file must come before this.
+        content: The file; such metadata that it has is replaced. Anything that edits the file must come
+            before this.
         description: What it says.
     """
     model = schema.ModelT.InitFromPackedBuf(content, 0)
@@ -67,11 +68,16 @@ def describe_tflite(content: bytes, description: Description) -> bytes:
     types = [graph.tensors[index].type for index in (graph.inputs[0], graph.outputs[0])]
     quantized = graph.tensors[graph.inputs[0]].quantization
     has_scale = quantized is not None and quantized.scale is not None
-    entry = schema.MetadataT()
-    entry.name = BUFFER
-    entry.buffer = len(model.buffers)
-    model.metadata = [*(model.metadata or []), entry]
-    model.buffers.append(_buffer(_model_metadata(description, types, is_normalized=has_scale)))
+    metadata = _buffer(_model_metadata(description, types, is_normalized=has_scale))
+    entries = list(model.metadata or [])
+    former = next((entry for entry in entries if entry.name in {BUFFER, BUFFER.encode()}), None)
+    if former is None:
+        entry = schema.MetadataT()
+        entry.name, entry.buffer = BUFFER, len(model.buffers)
+        model.metadata = [*entries, entry]
+        model.buffers.append(metadata)
+    else:
+        model.buffers[former.buffer] = metadata
     model.buffers = [_Aligned(buffer) for buffer in model.buffers]
     builder = flatbuffers.Builder(len(content) + 4096)
     builder.Finish(model.Pack(builder), _MODEL_IDENTIFIER)

@@ -225,8 +225,23 @@ class _Reader:
             self._before[output] = source
         elif node.op_type in {"DequantizeLinear", "Cast"}:
             self._infos[output] = TensorInfo(output, (), "float32")
+            if node.op_type == "DequantizeLinear":
+                self._read_pool(node, source)
             if node.op_type == "Cast" and home != MODEL_INPUT and self._drafts[home].tap.tensor == source:
                 self._retap(home, output)
+
+    def _read_pool(self, node: onnx.NodeProto, source: str) -> None:
+        """Takes what an average pool's integers mean from their reader.
+
+        Their writer may have a scale and zero point that only serve to round as TFLite does.
+        """
+        home = self._homes[source]
+        if home == MODEL_INPUT:
+            return
+        draft = self._drafts[home]
+        if draft.kind is LayerKind.AVERAGE_POOL and draft.tap.tensor == source:
+            info = self._quantized(source, node.input[1], node.input[2] if len(node.input) > 2 else "")
+            draft.tap = _Tap(source, info, draft.tap.is_channels_first)
 
     def _transpose(self, node: onnx.NodeProto, source: str, output: str) -> None:
         permutation = next((list(a.ints) for a in node.attribute if a.name == "perm"), [])

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,15 @@ def test_no_checkpoint_and_no_half_written_file_is_left(survivor: Path, made: An
     assert names(survivor) == names(made.run)
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Lets child processes hear Ctrl-C, which a shell's background jobs and their children ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_ctrl_c_ends_with_one_clear_sentence(process_environment: dict[str, str], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "edgecifar", "train", "--recipe", "demo", "--set", "model.name=shallow3"]
     with subprocess.Popen(

@@ -66,7 +66,9 @@ def test_a_bundle_without_int8_tflite_says_how_to_get_one(bundle, tmp_path):
 
     manifest = Manifest.read(bundle / "manifest.json")
     kept = tuple(entry for entry in manifest.artifacts if entry.format == "keras")
-    manifest.model_copy(update={"artifacts": kept, "files": ()}).write(tmp_path / "manifest.json")
+    manifest.model_copy(update={"artifacts": kept, "files": (), "targets": ()}).write(
+        tmp_path / "manifest.json"
+    )
     shutil.copy(bundle / manifest.reference, tmp_path)
     with pytest.raises(ModelError, match="no int8 TFLite"):
         estimate(tmp_path, (Npu.U55_128,))

@@ -33,7 +33,7 @@ def test_a_shipped_file_has_no_layer_that_falls_behind(compare: Compare, bundle:
     assert report.output_is_the_files
     assert not report.unmatched
     assert len(report.layers) == 11
-    assert all(layer.own is not None and layer.own.sqnr_db > 15 for layer in report.layers)
+    assert all(layer.own is not None and layer.own.sqnr_db > 10 for layer in report.layers)
     pools = [layer for layer in report.layers if layer.kind == "max pool"]
     assert [layer.own.sqnr_db for layer in pools if layer.own] == [150.0] * 3
 

@@ -8,7 +8,16 @@ import typer
 from typer.core import TyperGroup
 
 import edgecifar
-from edgecifar.cli import benchmarking, checking, comparing, explaining, making, proving
+from edgecifar.cli import (
+    benchmarking,
+    checking,
+    comparing,
+    explaining,
+    exporting,
+    listing,
+    making,
+    proving,
+)
 from edgecifar.cli.terminal import Terminal, terminal
 from edgecifar.errors import EdgecifarError
 
@@ -107,6 +116,8 @@ def options(
 
 
 making.register(app)
+exporting.register(app)
+listing.register(app)
 proving.register(app)
 comparing.register(app)
 explaining.register(app)

@@ -9,13 +9,17 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import ModuleType
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
 from edgecifar.chatter import diverted
+
+if TYPE_CHECKING:
+    # Only types: help shall not wait for NumPy.
+    from edgecifar.artifacts import Run
 
 LOG_EVERY_S = 15.0
 """Between two progress lines where there is no terminal to draw a bar on."""
@@ -147,9 +151,20 @@ def terminal() -> Terminal:
     return Terminal.current or Terminal.start(quiet=False, debug=False)
 
 
+def quoted(path: Path) -> str:
+    """Returns a path as a shell takes it."""
+    return shlex.quote(str(path))
+
+
+def say_which(run: "Run") -> "Run":
+    """Returns the run, after saying that it is the newest."""
+    terminal().say(f"The newest run: {run.folder}.")
+    return run
+
+
 def with_data_dir(command: str, data_dir: Path | None) -> str:
     """Returns the command for the same images as now."""
-    return command if data_dir is None else f"{command} --data-dir {shlex.quote(str(data_dir))}"
+    return command if data_dir is None else f"{command} --data-dir {quoted(data_dir)}"
 
 
 def repeatable(arguments: list[str] | None = None) -> str:

@@ -40,31 +40,6 @@ def test_train_without_compression_then_compress(invoke: Any, tmp_path: Path) ->
     assert (folder / "qat.h5").is_file()
 
 
-def test_export_says_calibration_where_there_is_no_quantization_aware_model(invoke: Any, made: Any) -> None:
-    outcome = invoke("export", made.run / "trained", "--int8", "-f", "tflite", "--io", "uint8", "--json")
-    assert outcome.status == 0
-    [reference, int8] = outcome.json["artifacts"]
-    assert reference["file"] == "reference.keras"
-    assert int8["weights"] == "post-training calibration"
-    assert int8["input"]["dtype"] == "uint8"
-    assert int8["raw_pixels"] is True
-    assert outcome.json["calibration_images"] == 500
-    assert len(outcome.json["calibration_fingerprint"]) == 64
-
-
-def test_export_writes_float32_and_int8_unless_told(invoke: Any, made: Any, tmp_path: Path) -> None:
-    outcome = invoke("export", made.run, "-f", "onnx", "--batch", 4, "--opset", 17, "--out", tmp_path / "b")
-    assert outcome.status == 0
-    names = {path.name for path in (tmp_path / "b").glob("model.*")}
-    assert names == {"model.float32.onnx", "model.int8.onnx"}
-    assert outcome.err.splitlines()[-1] == f"Next: edgecifar verify {tmp_path / 'b'}"
-    manifest = json.loads((tmp_path / "b" / "manifest.json").read_text(encoding="utf-8"))
-    assert [entry["input"]["shape"][0] for entry in manifest["artifacts"]] == [None, 4, 4]
-
-
-# What is there already
-
-
 @pytest.fixture
 def good_run(made: Any, tmp_path: Path) -> Path:
     """A copy of the run, in runs/."""

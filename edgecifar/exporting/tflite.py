@@ -57,11 +57,6 @@ def convert(
     return _run(_converter(serve, model, precision))
 
 
-def is_quantization_aware(model: tf_keras.Model) -> bool:
-    """Returns whether tfmot has put fake quantization into the model."""
-    return bool(_input_quantizers(model))
-
-
 def _convert_int8(
     model: tf_keras.Model,
     io: Io,

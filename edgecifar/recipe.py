@@ -180,7 +180,7 @@ class DistillationSpec(Part):
     """
 
     teacher: Annotated[str, Field(min_length=1)]
-    """Folder of a finished run with the same classes, image size, [data] and seed."""
+    """Folder of a finished run, or of its bundle, with the same classes, image size, [data] and seed."""
     temperature: Positive = TEMPERATURE
     weight: Annotated[float, Field(gt=0, le=1)] = 0.9
 

@@ -15,7 +15,7 @@ from edgecifar.learning.loop import Plan, descend
 from edgecifar.learning.optimizers import make_optimizer
 from edgecifar.learning.recording import environment, sparsity, write_run
 from edgecifar.learning.schedules import learning_rates
-from edgecifar.learning.trained import read_model, under_policy
+from edgecifar.learning.trained import read_teacher
 from edgecifar.models import build_model
 from edgecifar.progress import SILENT, Progress
 from edgecifar.recipe import Recipe
@@ -69,7 +69,7 @@ def train(
             if spec.distillation and teacher_run:
                 progress.say(f"The teacher is {teacher_run.record.name}.")
                 # Before the student: building a network sets the global seeds.
-                network = under_policy(teacher_run.record, read_model(teacher_run))
+                network = read_teacher(teacher_run)
                 distillation = distill(spec.distillation, teacher_run, network, preprocessing)
             model = build_model(recipe.model, input_shape, classes, recipe.seed)
             optimizer = make_optimizer(spec.optimizer, precision)

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, field_validator, model_validator
 from edgecifar.artifacts.dataset import Preprocessing
 from edgecifar.artifacts.files import sha256
 from edgecifar.artifacts.record import Record
+from edgecifar.artifacts.run import Run, RunRecord
 from edgecifar.errors import ModelError
 from edgecifar.protocol import TensorInfo
 
@@ -173,3 +174,13 @@ class Bundle:
     def reference_path(self) -> Path:
         """The model that the artifacts are held against."""
         return self.folder / self.manifest.reference
+
+    @property
+    def run(self) -> Run:
+        """The run that it was exported from, as far as a bundle keeps it: its record and its model before any
+        compression.
+
+        Raises:
+            ModelError: The bundle has no `run.json`, or a damaged one.
+        """
+        return Run(self.folder, RunRecord.read(self.folder / "run.json"))

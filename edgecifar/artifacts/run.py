@@ -44,7 +44,7 @@ class Teacher(Record):
     name: str
     """Of its run."""
     sha256: str
-    """Of its `model.keras`."""
+    """Of its model before any compression."""
     validation: Accuracy
 
 

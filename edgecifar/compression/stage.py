@@ -27,8 +27,7 @@ from edgecifar.learning.loop import Hook, Plan, descend
 from edgecifar.learning.optimizers import make_optimizer
 from edgecifar.learning.recording import environment, read_history, sparsity, write_run
 from edgecifar.learning.schedules import learning_rates
-from edgecifar.learning.trained import read_model, under_policy
-from edgecifar.models import load_model
+from edgecifar.learning.trained import read_model, read_teacher, under_policy
 from edgecifar.progress import SILENT, Progress
 from edgecifar.recipe import (
     CompressionSpec,
@@ -184,8 +183,7 @@ class _Tuner:
         """
         if not spec.distillation:
             return None
-        teacher = under_policy(self.run.record, load_model(self.run.reference_path))
-        return Distillation(teacher, spec.temperature, spec.distillation)
+        return Distillation(read_teacher(self.run), spec.temperature, spec.distillation)
 
     def tune(
         self,

@@ -9,7 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 import tf_keras
 
-from edgecifar.artifacts import Dataset, Preprocessing, Run, Teacher
+from edgecifar.artifacts import Bundle, Dataset, Preprocessing, Run, Teacher
 from edgecifar.artifacts.files import sha256
 from edgecifar.errors import ModelError, TrainingError
 from edgecifar.recipe import DistillationSpec
@@ -86,23 +86,26 @@ def open_teacher(spec: DistillationSpec, train_data: Dataset, preprocessing: Pre
     """Returns the teacher's run.
 
     Args:
-        spec: Names its folder.
+        spec: Names its folder, or that of a bundle that was exported from it.
         train_data: What the student learns from: the teacher must have learned from the same, or the
             student's validation images might be among those that its teacher knows by heart.
         preprocessing: The student's. Mean and std may differ from the teacher's, the size may not.
 
     Raises:
         TrainingError: There is no such run, or it does not fit.
-        ModelError: Its `run.json` is damaged.
+        ModelError: Its `run.json` is damaged, or the bundle was altered.
     """
     folder = Path(spec.teacher)
     named = f"The teacher {folder}"
-    if not (folder / "run.json").is_file() or (folder / "manifest.json").is_file():
+    if not (folder / "run.json").is_file():
         raise TrainingError(
-            f"{named} is no finished run.",
+            f"{named} is neither a finished run nor a bundle of one.",
             "Train it first, or name another with --set training.distillation.teacher=RUN.",
         )
-    run = Run.open(folder)
+    if (folder / "manifest.json").is_file():
+        run = Bundle.open(folder).run
+    else:
+        run = Run.open(folder)
     record, theirs = run.record, run.record.preprocessing
     if record.class_names != train_data.class_names:
         raise TrainingError(
@@ -128,6 +131,6 @@ def describe_teacher(run: Run) -> Teacher:
     Raises:
         ModelError: Its model file is missing.
     """
-    if not run.model_path.is_file():
-        raise ModelError(f"{run.model_path}: there is no such model file.")
-    return Teacher(name=run.record.name, sha256=sha256(run.model_path), validation=run.record.validation)
+    if not run.reference_path.is_file():
+        raise ModelError(f"{run.reference_path}: there is no such model file.")
+    return Teacher(name=run.record.name, sha256=sha256(run.reference_path), validation=run.record.validation)

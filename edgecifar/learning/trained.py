@@ -1,5 +1,7 @@
 """The networks of finished runs."""
 
+from pathlib import Path
+
 import tf_keras
 
 from edgecifar.artifacts import Run, RunRecord
@@ -8,14 +10,29 @@ from edgecifar.models import build_model, load_model
 
 
 def read_model(run: Run) -> tf_keras.Model:
-    """Returns a run's float model, in float32.
+    """Returns a run's float model, in float32: pruned where the run was pruned.
 
     Raises:
         ModelError: The file is missing, damaged, or another run's.
     """
-    model = load_model(run.model_path)
+    return _read(run, run.model_path)
+
+
+def read_teacher(run: Run) -> tf_keras.Model:
+    """Returns a run's float model before any compression, under Keras's current dtype policy.
+
+    It sets the global seeds as `build_model` does.
+
+    Raises:
+        ModelError: The file is missing, damaged, or another run's.
+    """
+    return under_policy(run.record, _read(run, run.reference_path))
+
+
+def _read(run: Run, path: Path) -> tf_keras.Model:
+    model = load_model(path)
     if model.count_params() != run.record.parameters:
-        raise ModelError(f"{run.model_path}: not the model that the run's run.json describes.")
+        raise ModelError(f"{path}: not the model that the run's run.json describes.")
     return model
 
 

@@ -164,15 +164,21 @@ def test_a_fitting_teacher_is_opened_and_described(
 
 def test_a_missing_teacher_is_told(shades: Dataset, preprocessing: Preprocessing, tmp_path: Path) -> None:
     spec = DistillationSpec(teacher=str(tmp_path / "nobody"))
-    with pytest.raises(TrainingError, match=r"The teacher .*nobody is no finished run") as caught:
+    with pytest.raises(TrainingError, match=r"The teacher .*nobody is neither a finished run nor") as caught:
         open_teacher(spec, shades, preprocessing)
     assert "--set training.distillation.teacher=RUN" in caught.value.mend
 
 
-def test_a_bundle_is_no_teacher(run: Run, shades: Dataset, preprocessing: Preprocessing) -> None:
+def test_a_damaged_bundle_is_no_teacher(run: Run, shades: Dataset, preprocessing: Preprocessing) -> None:
     (run.folder / "manifest.json").write_text("{}")
-    with pytest.raises(TrainingError, match="is no finished run"):
+    with pytest.raises(ModelError, match=r"manifest\.json"):
         open_teacher(DistillationSpec(teacher=str(run.folder)), shades, preprocessing)
+
+
+def test_the_teacher_is_the_model_before_compression(run: Run) -> None:
+    (run.folder / "reference.keras").write_bytes(b"")
+    # Of nothing: the well-known SHA-256 of the empty string.
+    assert describe_teacher(run).sha256.startswith("e3b0c44298fc1c149afbf4c8996fb924")
 
 
 def test_a_teacher_without_its_model_is_told(run: Run) -> None:

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -6,13 +7,20 @@ import tf_keras
 
 from edgecifar.artifacts import Run
 from edgecifar.errors import ModelError
-from edgecifar.learning.trained import read_model, under_policy
+from edgecifar.learning.trained import read_model, read_teacher, under_policy
 from edgecifar.models import load_model
 
 
 def test_the_model_of_a_run_is_read(small_run: Run) -> None:
     model, expected = read_model(small_run), load_model(small_run.model_path)
     for weight, value in zip(model.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, value)
+
+
+def test_the_teacher_is_the_model_before_compression(small_run: Run, tmp_path: Path) -> None:
+    shutil.copy(small_run.model_path, tmp_path / "reference.keras")
+    teacher = read_teacher(Run(tmp_path, small_run.record))
+    for weight, value in zip(teacher.get_weights(), read_model(small_run).get_weights(), strict=True):
         np.testing.assert_array_equal(weight, value)
 
 

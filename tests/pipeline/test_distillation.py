@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import edgecifar
 from edgecifar.choices import Device
 from edgecifar.errors import ModelError, TrainingError
+from edgecifar.exporting.options import Format, Precision
+from edgecifar.models import load_model
 from edgecifar.recipe import Recipe
 
 SHORT = ["model.name=shallow3", "training.epochs=1", "training.batch_size=128"]
@@ -22,7 +25,7 @@ def recipe(*changes: str) -> Recipe:
 
 
 def test_a_student_is_taught_by_a_wider_run() -> None:
-    edgecifar.train(recipe("model.width=2"), out="teacher", device=Device.CPU, compress=False)
+    teacher = edgecifar.train(recipe("model.width=2"), out="teacher", device=Device.CPU, compress=False)
     taught = recipe("training.distillation.teacher=teacher")
     student = edgecifar.train(taught, out="student", device=Device.CPU, compress=False)
     assert student.record.teacher is not None
@@ -31,7 +34,7 @@ def test_a_student_is_taught_by_a_wider_run() -> None:
 
     # A teacher that is gone costs nobody the older run.
     missing = recipe("training.distillation.teacher=nobody")
-    with pytest.raises(TrainingError, match="The teacher nobody is no finished run"):
+    with pytest.raises(TrainingError, match="The teacher nobody is neither a finished run nor a bundle"):
         edgecifar.train(missing, out="student", device=Device.CPU, compress=False, force=True)
     assert (student.folder / "run.json").read_bytes() == before
 
@@ -39,6 +42,15 @@ def test_a_student_is_taught_by_a_wider_run() -> None:
     with pytest.raises(ModelError, match="teacher holds the run teacher: it is left alone"):
         edgecifar.train(taught, out="teacher", device=Device.CPU, compress=False, force=True)
     assert edgecifar.Run.open(Path("teacher")).record.teacher is None
+
+    # The teacher's bundle teaches the same.
+    edgecifar.export(teacher, formats=[Format.TFLITE], precisions=[Precision.FLOAT32], out="bundle")
+    by_bundle = recipe("training.distillation.teacher=bundle")
+    again = edgecifar.train(by_bundle, out="again", device=Device.CPU, compress=False)
+    assert again.record.teacher == student.record.teacher
+    weights = [load_model(run.model_path).get_weights() for run in (student, again)]
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
 
     # With another seed, other images are held out.
     with pytest.raises(TrainingError, match="maybe from some that are held out here"):

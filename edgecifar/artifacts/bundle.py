@@ -177,8 +177,7 @@ class Bundle:
 
     @property
     def run(self) -> Run:
-        """The run that it was exported from, as far as a bundle keeps it: its record and its model before any
-        compression.
+        """Of the run that it was exported from, the record and the model before any compression.
 
         Raises:
             ModelError: The bundle has no `run.json`, or a damaged one.

@@ -102,10 +102,7 @@ def open_teacher(spec: DistillationSpec, train_data: Dataset, preprocessing: Pre
             f"{named} is neither a finished run nor a bundle of one.",
             "Train it first, or name another with --set training.distillation.teacher=RUN.",
         )
-    if (folder / "manifest.json").is_file():
-        run = Bundle.open(folder).run
-    else:
-        run = Run.open(folder)
+    run = Bundle.open(folder).run if (folder / "manifest.json").is_file() else Run.open(folder)
     record, theirs = run.record, run.record.preprocessing
     if record.class_names != train_data.class_names:
         raise TrainingError(

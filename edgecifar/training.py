@@ -11,6 +11,7 @@ from edgecifar.learning.devices import keras_policy, place
 from edgecifar.learning.distillation import describe_teacher, distill, open_teacher
 from edgecifar.learning.evaluation import Evaluator
 from edgecifar.learning.feed import Feed
+from edgecifar.learning.initialization import whiten
 from edgecifar.learning.loop import Plan, descend
 from edgecifar.learning.optimizers import make_optimizer
 from edgecifar.learning.recording import environment, sparsity, write_run
@@ -18,7 +19,10 @@ from edgecifar.learning.schedules import learning_rates
 from edgecifar.learning.trained import read_teacher
 from edgecifar.models import build_model
 from edgecifar.progress import SILENT, Progress
-from edgecifar.recipe import Recipe
+from edgecifar.recipe import Initialization, Recipe
+
+WHITENING_IMAGES = 1_000
+"""Whose patches whiten the first convolution."""
 
 
 def train(
@@ -72,6 +76,8 @@ def train(
                 network = read_teacher(teacher_run)
                 distillation = distill(spec.distillation, teacher_run, network, preprocessing)
             model = build_model(recipe.model, input_shape, classes, recipe.seed)
+            if spec.initialization is Initialization.WHITENED:
+                whiten(model, preprocessing.apply(train_data.images[:WHITENING_IMAGES]))
             optimizer = make_optimizer(spec.optimizer, precision)
     finally:
         tf_keras.mixed_precision.set_global_policy("float32")

@@ -19,7 +19,14 @@ from edgecifar.learning.evaluation import Evaluator
 from edgecifar.learning.recording import read_history, save_model
 from edgecifar.models import load_model
 from edgecifar.progress import SILENT, Progress
-from edgecifar.recipe import CompressionSpec, DistillationSpec, Precision, QuantizationSpec, Recipe
+from edgecifar.recipe import (
+    CompressionSpec,
+    DistillationSpec,
+    Initialization,
+    Precision,
+    QuantizationSpec,
+    Recipe,
+)
 from edgecifar.training import train
 
 Split = tuple[Dataset, Dataset]
@@ -101,6 +108,19 @@ def test_the_kept_model_is_the_averaged_one_that_was_measured(small_run: Run, fe
     last = read_history(small_run.history_path)[-1]
     assert last.val_accuracy == measured.accuracy.rate
     assert last.val_loss == pytest.approx(measured.loss, rel=1e-5)
+
+
+def test_a_training_starts_whitened_where_the_recipe_says_so(
+    small_recipe: Recipe, few_images: Split, small_run: Run, tmp_path: Path
+) -> None:
+    # Steps so small that the weights stay where they start.
+    still = small_recipe.training.optimizer.model_copy(update={"learning_rate": 1e-12})
+    changes = {"initialization": Initialization.WHITENED, "optimizer": still, "epochs": 1}
+    recipe = small_recipe.model_copy(update={"training": small_recipe.training.model_copy(update=changes)})
+    model = load_model(train_small(recipe, few_images, small_run, tmp_path / "run").model_path)
+    passing = model.get_layer("block2_conv1").kernel.numpy()[..., :32]
+    np.testing.assert_allclose(passing[1, 1], np.eye(32), atol=1e-6)
+    assert np.abs(passing).sum() == pytest.approx(32)
 
 
 # Stopping and going on

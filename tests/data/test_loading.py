@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from edgecifar.artifacts.dataset import Dataset
-from edgecifar.data import Split, load_dataset, load_training_data
+from edgecifar.choices import Source, Split
+from edgecifar.data import load_dataset, load_training_data
 from edgecifar.errors import DataError
-from edgecifar.recipe import DataSpec, Source
+from edgecifar.recipe import DataSpec
 from tests.data.conftest import Recorder, SmallCifar10, place
 
 SAMPLE = DataSpec(source=Source.SAMPLE)

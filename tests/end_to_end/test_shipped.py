@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from edgecifar.artifacts import ArtifactEntry, Bundle, ParityReport
-from edgecifar.choices import Split
+from edgecifar.choices import Source, Split
 from edgecifar.data import load_dataset
-from edgecifar.recipe import DataSpec, Source
+from edgecifar.recipe import DataSpec
 from edgecifar.runtimes import default_runtimes_for, get_runtime
 from edgecifar.verification.feeding import Feeding
 from edgecifar.verification.metrics import count_correct

@@ -1,16 +1,11 @@
-"""Recipe: every choice of a training and its compression, read from TOML and validated."""
+"""Recipe: every choice of a training and its compression."""
 
-import difflib
-import tomllib
-from collections.abc import Iterable
 from enum import StrEnum
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
 from edgecifar.choices import Source
-from edgecifar.errors import RecipeError
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -185,8 +180,19 @@ class DistillationSpec(Part):
     weight: Annotated[float, Field(gt=0, le=1)] = 0.9
 
 
+class Initialization(StrEnum):
+    """What a network weighs before its first step."""
+
+    RANDOM = "random"
+    """He et al. (2015) in the edge form, Glorot & Bengio (2010) in the seed's."""
+    WHITENED = "whitened"
+    """The first convolution whitens its patches, the others pass on what they get (Jordan 2024, airbench)."""
+
+
 class TrainingSpec(Part):
-    """Length, batch, loss and optimiser of a training."""
+    """Start, length, batch, loss and optimiser of a training."""
+
+    initialization: Annotated[Initialization, BY_VALUE, _added(Initialization.RANDOM)] = Initialization.RANDOM
 
     epochs: Count = 60
     batch_size: Count = 128
@@ -269,151 +275,3 @@ class Recipe(Part):
     training: TrainingSpec = TrainingSpec()
     compression: CompressionSpec = CompressionSpec()
     calibration: CalibrationSpec = CalibrationSpec()
-
-
-NOT_TOML = (ValueError, RecursionError)
-"""What tomllib raises: wrong syntax and encoding, integers of more than 4,300 digits, and arrays too deep."""
-
-
-def load_recipe(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
-    """Returns the recipe of that name or path, with `key=value` overrides applied.
-
-    Args:
-        name_or_path: A shipped recipe's name ("edge"), or the path of a TOML file.
-        overrides: Dotted assignments such as "training.epochs=10"; a value is read as TOML, and as a
-            string where it is not TOML.
-
-    Raises:
-        RecipeError: No such recipe, not TOML, or a wrong key, type or value.
-    """
-    path = find_recipe(name_or_path)
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read ({error.strerror}).") from error
-    except NOT_TOML as error:
-        raise RecipeError(f"{path}: not a TOML file: {error}.") from error
-    table.setdefault("name", path.stem)
-    for assignment in overrides:
-        _assign(table, assignment)
-    return parse_recipe(table, where=str(path))
-
-
-def parse_recipe(table: dict[str, Any], where: str) -> Recipe:
-    """Returns the recipe that a decoded TOML table describes.
-
-    Raises:
-        RecipeError: Naming `where`, the key, and what is allowed.
-    """
-    try:
-        return Recipe.model_validate(table)
-    except ValidationError as error:
-        lines = [explain(where, dict(item), Recipe) for item in error.errors()]
-        raise RecipeError("\n".join(lines)) from error
-
-
-def recipe_folder() -> Path:
-    """Returns the folder of the shipped recipes: inside an installed package, or at a checkout's top."""
-    installed = Path(__file__).parent / "recipes"
-    return installed if installed.is_dir() else Path(__file__).parent.parent / "recipes"
-
-
-def shipped_recipes() -> list[Path]:
-    """Returns the paths of the shipped recipes, by name."""
-    return sorted(recipe_folder().glob("*.toml"))
-
-
-def find_recipe(name_or_path: str | Path) -> Path:
-    """Returns the path of a shipped recipe or of a file.
-
-    Raises:
-        RecipeError: There is none; the message lists the shipped names.
-    """
-    path = Path(name_or_path)
-    if path.suffix == ".toml" or len(path.parts) > 1:
-        if path.is_file():
-            return path
-        raise RecipeError(f"{path}: there is no such recipe file.", _known_recipes())
-    shipped = recipe_folder() / f"{path}.toml"
-    if shipped.is_file():
-        return shipped
-    names = [candidate.stem for candidate in shipped_recipes()]
-    raise RecipeError(f"There is no recipe named {path}.{_did_you_mean(str(path), names)}", _known_recipes())
-
-
-def _known_recipes() -> str:
-    return "Shipped recipes: " + ", ".join(path.stem for path in shipped_recipes()) + "."
-
-
-def _assign(table: dict[str, Any], assignment: str) -> None:
-    key, equals, text = assignment.partition("=")
-    if not equals or not all(part.strip() for part in key.split(".")):
-        raise RecipeError(f"--set {assignment}: not of the form key=value, for example training.epochs=10.")
-    try:
-        parsed = tomllib.loads(f"value = {text}")
-    except NOT_TOML:
-        parsed = {}
-    # More than one key: a text of several lines that happens to look like TOML.
-    value = parsed["value"] if len(parsed) == 1 else text
-    *sections, last = (part.strip() for part in key.split("."))
-    for section in sections:
-        table = table.setdefault(section, {})
-        if not isinstance(table, dict):
-            raise RecipeError(f"--set {assignment}: {section} is a value, not a section.")
-    table[last] = value
-
-
-def explain(where: str, item: dict[str, Any], root: type[BaseModel]) -> str:
-    """Returns a sentence for one thing that pydantic found wrong in a TOML file.
-
-    Args:
-        where: The file, or what else the sentence begins with.
-        item: One of `ValidationError.errors()`.
-        root: What the file was read as.
-    """
-    *sections, key = _dotted(item["loc"])
-    section = f"[{'.'.join(sections)}] " if sections else ""
-    if item["type"] == "model_type":
-        return f"{where}: {section}{key} = {item['input']!r}: a section was expected, not a value."
-    if item["type"] != "extra_forbidden":
-        message = str(item["msg"]).removeprefix("Value error, ")
-        return f"{where}: {section}{key} = {item['input']!r}: {message[:1].lower()}{message[1:]}."
-    known = _known_keys(sections, root)
-    return (
-        f"{where}: {section}{key} is not a key.{_did_you_mean(key, known)}\nKnown keys: {', '.join(known)}."
-    )
-
-
-def _dotted(location: Iterable[str | int]) -> list[str]:
-    """Returns sections and key, with places in arrays as "steps[0]"."""
-    parts: list[str] = []
-    for part in location:
-        if isinstance(part, int) and parts:
-            parts[-1] += f"[{part}]"
-        elif not _is_union_tag(part):
-            parts.append(str(part))
-    return parts or [""]
-
-
-def _is_union_tag(part: object) -> bool:
-    """Pydantic appends the tried type ("constrained-float", "literal['train']") to a union's location."""
-    return isinstance(part, str) and (part.startswith("literal[") or part in {"float", "constrained-float"})
-
-
-def _known_keys(sections: Iterable[str], root: type[BaseModel]) -> list[str]:
-    part = root
-    for section in sections:
-        # "rules[0]" is one of several.
-        field = part.model_fields.get(section.partition("[")[0])
-        # A section that may be missing is a union with None.
-        choices = (field.annotation, *get_args(field.annotation)) if field else ()
-        parts = [choice for choice in choices if isinstance(choice, type) and issubclass(choice, BaseModel)]
-        if not parts:
-            return []
-        part = parts[0]
-    return list(part.model_fields)
-
-
-def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f" Did you mean {close[0]}?" if close else ""

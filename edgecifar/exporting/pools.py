@@ -7,6 +7,8 @@ in four got another output. Both round alike if the stored 0 is the zero point a
 a hair.
 """
 
+import math
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -15,9 +17,11 @@ from onnx import helper, numpy_helper
 from edgecifar.exporting.graph import arrays, readers, writer
 
 _POOLS = {"AveragePool", "GlobalAveragePool"}
-_HAIR = 2.0**-19
-"""128, the largest magnitude, moves by 1 / 4096: no mean of fewer than some 2,000 integers crosses a half
-step, and float32 still tells half a step from its neighbour."""
+_LARGEST = 128
+"""Magnitude of an 8-bit integer, and so of a mean."""
+_HAIRS = tuple(2.0**-exponent for exponent in range(14, 20))
+"""ONNX Runtime's pool adds a zero point of 128 before it rounds: in float32, 128.5 and the half step 0.5 made
+larger by 2^-14 are two numbers; made larger by less than 2^-16 they are one."""
 _SIGNED_ZERO = {"uint8": 128, "int8": 0}
 _SCALE_BITS = 8
 """Of a scale; products and sums of up to 2^8 integers are then exact in float32's 24 bits."""
@@ -43,9 +47,33 @@ def round_as_tflite(graph: onnx.GraphProto) -> None:
         scale = _few_bits(float(constants[before.input[1]]))
         own = helper.make_node("DequantizeLinear", [before.input[0]], [f"{pool.output[0]}/real"])
         _parametrize(graph, own, scale, signed_zero)
-        _parametrize(graph, after[0], scale * (1 - _HAIR), signed_zero)
+        _parametrize(graph, after[0], scale * (1 - _hair(_window(graph, pool))), signed_zero)
         pool.input[0] = own.output[0]
         graph.node.append(own)
+
+
+def _hair(window: int | None) -> float:
+    """Returns the largest relative growth with which no mean crosses a half step that it does not lie on.
+
+    Args:
+        window: Integers in a mean, fewer where the window hangs over the edge; None: not known.
+    """
+    if window is None:
+        return _HAIRS[-1]
+    # Means of an odd number m of integers come as near as 1 / (2 m), those of an even number 1 / m.
+    largest_odd = window - 1 + window % 2
+    gap = min(1 / (2 * largest_odd), 1 / window)
+    return next((hair for hair in _HAIRS if hair * _LARGEST < gap), _HAIRS[-1])
+
+
+def _window(graph: onnx.GraphProto, pool: onnx.NodeProto) -> int | None:
+    """Returns how many integers a pool averages; None where the graph does not say."""
+    kernel = next((list(item.ints) for item in pool.attribute if item.name == "kernel_shape"), [])
+    if not kernel:
+        values = (*graph.value_info, *graph.input)
+        shape = next((v.type.tensor_type.shape for v in values if v.name == pool.input[0]), None)
+        kernel = [] if shape is None else [size.dim_value for size in shape.dim[2:]]
+    return math.prod(kernel) or None if kernel else None
 
 
 def _parametrize(

@@ -16,8 +16,13 @@ from edgecifar.exporting.options import Activations
 _SHIFT = 128
 _WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 _QUANTIZERS = {"QuantizeLinear", "DequantizeLinear"}
-MOVERS = {"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"}
+MOVERS = {
+    "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Slice", "Expand", "Tile",
+    "DepthToSpace", "SpaceToDepth",
+}  # fmt: skip
 """Operators that may stand between quantized tensors: they move integers and compute nothing with them."""
+_JOINTS = {"Concat", "Split"}
+"""The same, with several inputs or outputs of one scale and zero point."""
 _BYTES = {TensorProto.INT8, TensorProto.UINT8}
 
 
@@ -49,11 +54,14 @@ def _check_movers(graph: onnx.GraphProto) -> None:
     integers |= {value.name for value in graph.input if value.type.tensor_type.elem_type in _BYTES}
     pending = sorted(integers)
     while pending:
-        for node in readers(graph, pending.pop()):
-            if node.op_type in MOVERS and node.input[0] not in constants:
-                if node.output[0] not in integers:
-                    integers.add(node.output[0])
-                    pending.append(node.output[0])
+        tensor = pending.pop()
+        for node in readers(graph, tensor):
+            if (node.op_type in MOVERS and node.input[0] == tensor) or node.op_type in _JOINTS:
+                if node.op_type == "Concat" and constants.keys() & {*node.input}:
+                    raise ExportError("ONNX export has no rule for Concat of integers and constants.")
+                fresh = [name for name in node.output if name not in integers]
+                integers.update(fresh)
+                pending += fresh
             elif node.op_type not in _QUANTIZERS:
                 raise ExportError(f"ONNX export has no rule for {node.op_type} on quantized integers.")
 
@@ -61,10 +69,12 @@ def _check_movers(graph: onnx.GraphProto) -> None:
 def _own_parameters(graph: onnx.GraphProto, dtype: "np.dtype[np.generic]") -> None:
     """Gives each quantized tensor its own scale and zero point, and all activations one data type.
 
-    ONNX Runtime cannot rewrite weights whose zero points share one constant (session.x64quantprecision).
+    ONNX Runtime cannot rewrite weights whose zero points share one constant (session.x64quantprecision). A
+    tensor that is read with several scales, as a bias of zeros that layers share, has one for each reader.
     """
     constants = arrays(graph)
     made: dict[str, onnx.TensorProto] = {}
+    given: dict[str, tuple[bytes, bytes]] = {}
     for node in graph.node:
         if node.op_type not in _QUANTIZERS:
             continue
@@ -75,9 +85,12 @@ def _own_parameters(graph: onnx.GraphProto, dtype: "np.dtype[np.generic]") -> No
             zero_point = _moved(zero_point, wanted)
             if tensor in constants:
                 made[tensor] = numpy_helper.from_array(_moved(constants[tensor], wanted), tensor)
+        content = (scale.tobytes(), zero_point.tobytes())
+        is_shared = given.setdefault(tensor, content) != content
+        owner = f"{node.output[0]}/{node.op_type}" if is_shared else tensor
         del node.input[1:]
         for suffix, array in (("scale", scale), ("zero_point", zero_point)):
-            name = f"{tensor}/{suffix}"
+            name = f"{owner}/{suffix}"
             node.input.append(name)
             made[name] = numpy_helper.from_array(array, name)
     kept = [initializer for initializer in graph.initializer if initializer.name not in made]

@@ -42,9 +42,9 @@ def as_tflite(images, side):
     return np.sign(sums) * ((2 * np.abs(sums) + count) // (2 * count))
 
 
-@pytest.mark.parametrize("side", [2, 3, 4, 8])
+@pytest.mark.parametrize("side", [2, 3, 4, 7, 8])
 @pytest.mark.parametrize("activations", list(Activations))
-@pytest.mark.parametrize("zero_point", [-128, -24, 16])
+@pytest.mark.parametrize("zero_point", [-128, -24, 0, 16, 121])
 def test_half_steps_round_as_in_tflite(side, activations, zero_point):
     random = np.random.default_rng(side)
     images = random.integers(-128, 128, (4000, 1, side, side)).astype(np.int8)
@@ -61,6 +61,28 @@ def test_half_steps_round_as_in_tflite(side, activations, zero_point):
     ):
         found = run(model, moved, level).astype(np.int64) - shift
         np.testing.assert_array_equal(found, as_tflite(images, side))
+
+
+@pytest.mark.parametrize("side", [2, 7, 8])
+def test_windows_over_the_edge_round_as_in_tflite(side):
+    # Small means: ONNX Runtime adds 128 to them before it rounds.
+    images = np.random.default_rng(side).integers(-6, 7, (500, 1, 8, 8)).astype(np.int8)
+    model = pool_model(np.uint8, side, 128)
+    attributes = {"kernel_shape": [side, side], "strides": [1, 1], "pads": [0, 0, side - 1, side - 1]}
+    model.graph.node[1].CopyFrom(helper.make_node("AveragePool", ["real"], ["mean"], **attributes))
+    model.graph.input[0].CopyFrom(helper.make_tensor_value_info("x", TensorProto.UINT8, ["N", 1, 8, 8]))
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", TensorProto.UINT8, ["N", 1, 8, 8]))
+    pools.round_as_tflite(model.graph)
+    graph._order(model.graph)
+    level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    found = run(model, (images.astype(np.int16) + 128).astype(np.uint8), level).astype(np.int64) - 128
+    expected = np.empty((500, 1, 8, 8), np.int64)
+    for row in range(8):
+        for column in range(8):
+            window = images[:, :, row : row + side, column : column + side].astype(np.int64)
+            count, sums = window[0].size, window.sum(axis=(2, 3))
+            expected[:, :, row, column] = np.sign(sums) * ((2 * np.abs(sums) + count) // (2 * count))
+    np.testing.assert_array_equal(found, expected.reshape(-1))
 
 
 def test_as_it_came_the_pool_rounds_otherwise():

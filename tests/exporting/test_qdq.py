@@ -161,6 +161,65 @@ def test_an_operator_that_computes_with_integers_is_refused():
         rewrite(model, Io.UINT8)
 
 
+def test_zeros_that_layers_share_have_the_scale_of_each():
+    # As tf2onnx writes biases of zeros: one constant, and a scale for each layer.
+    constants = [
+        ("w", np.eye(4, dtype=np.int8) * 2), ("zw", np.array(0, np.int8)), ("none", np.zeros(4, np.int32)),
+        ("s2", np.array(0.25, np.float32)), ("s4", np.array(0.125, np.float32)),
+        ("zb", np.array(0, np.int32)),
+    ]  # fmt: skip
+    body = [
+        quantizer("DequantizeLinear", "w", "wr", "s", "zw"),
+        quantizer("DequantizeLinear", "none", "b1", "s2", "zb"),
+        quantizer("DequantizeLinear", "none", "b2", "s4", "zb"),
+        helper.make_node("Gemm", ["real", "wr", "b1"], ["g"]),
+        quantizer("QuantizeLinear", "g", "q", "s2", "z"),
+        quantizer("DequantizeLinear", "q", "d", "s2", "z"),
+        helper.make_node("Gemm", ["d", "wr", "b2"], ["result"]),
+    ]
+    model = int8_model(body, constants)
+    qdq.set_activations(model, Activations.UINT8)
+    arrays = graph.arrays(model.graph)
+    scales = [
+        float(arrays[node.input[1]])
+        for node in model.graph.node
+        if node.op_type == "DequantizeLinear" and node.input[0] == "none"
+    ]
+    assert scales == [0.25, 0.125]
+
+
+@pytest.mark.parametrize("activations", list(Activations))
+def test_operators_that_join_and_cut_integers_move_them(activations):
+    # As tf2onnx writes a concatenation of tensors of one scale: it joins the integers.
+    constants = [("start", np.array([1])), ("end", np.array([5])), ("axis", np.array([1]))]
+    body = [
+        helper.make_node("Relu", ["real"], ["r"]),
+        quantizer("QuantizeLinear", "r", "q", "s", "z"),
+        helper.make_node("Split", ["q"], ["left", "right"], axis=1, num_outputs=2),
+        helper.make_node("Concat", ["right", "left", "right"], ["c"], axis=1),
+        helper.make_node("Slice", ["c", "start", "end", "axis"], ["cut"]),
+        quantizer("DequantizeLinear", "cut", "d", "s", "z"),
+        helper.make_node("Relu", ["d"], ["result"]),
+    ]
+    model = int8_model(body, constants)
+    model.opset_import[0].version = 18
+    signed = one_by_one(model.SerializeToString())
+    content = graph.finish(model, None, rewrite(model, Io.INT8, activations))
+    np.testing.assert_array_equal(one_by_one(content), signed)
+    np.testing.assert_array_equal(signed, expected_relu(EVERY)[:, [3, 0, 1, 2]])
+
+
+def test_a_constant_among_integers_that_are_joined_is_refused():
+    body = [
+        quantizer("QuantizeLinear", "real", "q", "s", "z"),
+        helper.make_node("Concat", ["q", "fixed"], ["c"], axis=1),
+        quantizer("DequantizeLinear", "c", "result", "s", "z"),
+    ]
+    model = int8_model(body, [("fixed", np.zeros((1, 1), np.int8))])
+    with pytest.raises(ExportError, match="no rule for Concat of integers and constants"):
+        rewrite(model, Io.UINT8)
+
+
 def test_the_file_is_the_same_whatever_the_order_and_counters_were():
     def build(offset, order):
         nodes = [

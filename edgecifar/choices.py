@@ -144,6 +144,15 @@ class Bound(StrEnum):
     """The upper end of its 95 % confidence interval, so that the images have to prove the claim."""
 
 
+class OnSubset(StrEnum):
+    """How gates judge a candidate that saw only a part of the images, because its engine is slow."""
+
+    VETO = "veto"
+    """It fails what its images contradict with 95 % confidence, and is not asked to prove the rest."""
+    JUDGE = "judge"
+    """As if they were all images."""
+
+
 class Target(StrEnum):
     """A platform for which `export` writes all that an app embeds: a module of `exporting.targets`."""
 

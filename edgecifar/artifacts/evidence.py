@@ -167,6 +167,11 @@ class Evidence(Record):
         return max(self.drop_interval_pp.high, self.drop_score_interval_pp.high)
 
     @property
+    def drop_floor_pp(self) -> float:
+        """Lower confidence bound of the drop: the smaller of the two intervals' lower ends."""
+        return min(self.drop_interval_pp.low, self.drop_score_interval_pp.low)
+
+    @property
     def class_drops_pp(self) -> tuple[float | None, ...]:
         """Loss of each class's accuracy in percentage points; None where it has no image."""
         pairs = zip(self.reference_confusion.scores, self.confusion.scores, strict=True)

@@ -10,7 +10,7 @@ from typing import Annotated, Self
 from pydantic import Field, ValidationError
 
 from edgecifar.artifacts.record import Record
-from edgecifar.choices import Bound
+from edgecifar.choices import Bound, OnSubset
 from edgecifar.errors import VerificationError
 from edgecifar.recipe import NOT_TOML, explain
 
@@ -50,6 +50,15 @@ class Gate(Record):
     """Largest accepted file."""
     max_latency_ratio: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Most accepted time per image, as a multiple of the float model's."""
+    on_subset: OnSubset | None = None
+    """How drops and agreement are judged where a slow engine saw a part of the images; None: as a veto."""
+
+    @property
+    def asks_statistics(self) -> bool:
+        """Whether a limit is set that is held against shares of the images."""
+        return any(
+            limit is not None for limit in (self.max_drop_pp, self.max_class_drop_pp, self.min_agreement)
+        )
 
 
 class Rule(Gate):
@@ -122,3 +131,6 @@ class GateCheck(Record):
     verdict: Verdict
     sentence: str
     """Why, without a full stop."""
+    is_veto: bool = False
+    """Whether the candidate saw a part of the images and was asked only whether these contradict the limit:
+    undecided then says that they do not."""

@@ -84,9 +84,9 @@ class Comparison(Record):
         return tuple(check.sentence for check in self.checks if check.verdict is Verdict.FAIL)
 
     @property
-    def undecided_gates(self) -> tuple[str, ...]:
-        """One sentence for each gate that the measurement does not prove to hold."""
-        return tuple(check.sentence for check in self.checks if check.verdict is Verdict.UNDECIDED)
+    def undecided(self) -> tuple[GateCheck, ...]:
+        """The gates that the measurement neither breaks nor proves to hold."""
+        return tuple(check for check in self.checks if check.verdict is Verdict.UNDECIDED)
 
     @property
     def drop_pp(self) -> float:
@@ -156,8 +156,30 @@ class ParityReport(Record):
 
     @property
     def verdict(self) -> Verdict:
-        """On all comparisons: the gravest of theirs."""
-        return gravest(comparison.verdict for comparison in self.comparisons)
+        """On all comparisons: the gravest of theirs, without those that are excused."""
+        excused = self.excused
+        return gravest(one.verdict for one in self.comparisons if one not in excused)
+
+    @property
+    def excused(self) -> tuple[Comparison, ...]:
+        """The undecided comparisons that speak neither for nor against the whole.
+
+        They saw a part of the images, were asked for a veto only and gave none; and in another engine the
+        same file holds each gate that they leave open: somebody has to vouch for a file.
+        """
+        held = {
+            (one.sha256, check.kind)
+            for one in self.comparisons
+            for check in one.checks
+            if check.verdict is Verdict.PASS
+        }
+        return tuple(
+            one
+            for one in self.comparisons
+            if one.verdict is Verdict.UNDECIDED
+            and one.undecided
+            and all(check.is_veto and (one.sha256, check.kind) in held for check in one.undecided)
+        )
 
     @property
     def passed(self) -> bool:

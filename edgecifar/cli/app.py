@@ -15,6 +15,7 @@ from edgecifar.cli import (
     explaining,
     exporting,
     listing,
+    looking,
     making,
     proving,
 )
@@ -119,6 +120,7 @@ making.register(app)
 exporting.register(app)
 listing.register(app)
 proving.register(app)
+looking.register(app)
 comparing.register(app)
 explaining.register(app)
 benchmarking.register(app)

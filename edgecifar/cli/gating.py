@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgecifar.choices import Bound
+from edgecifar.choices import Bound, OnSubset
 
 if TYPE_CHECKING:
     # Only types: help shall not wait for NumPy.
@@ -28,6 +28,13 @@ DropBoundOption = Annotated[
     typer.Option(
         help="What --max-drop looks at: the drop itself, or the upper bound of its 95 % interval, which "
         "has to be proven.  [default: point]"
+    ),
+]
+OnSubsetOption = Annotated[
+    OnSubset | None,
+    typer.Option(
+        help="How gates on drops and agreement judge slow engines, which see --subset images: veto what "
+        "these contradict with 95 % confidence, or judge as if they were all.  [default: veto]"
     ),
 ]
 MaxClassDropOption = Annotated[
@@ -57,6 +64,7 @@ def policy_of(
     min_agreement: str | None,
     max_size: str | None,
     max_latency: float | None,
+    on_subset: OnSubset | None,
 ) -> "Policy":
     """Returns the policy of a file, its gate changed by the options; without a file, that of the options.
 
@@ -75,6 +83,7 @@ def policy_of(
         "min_agreement": None if min_agreement is None else _share(min_agreement),
         "max_size_bytes": None if max_size is None else _bytes(max_size),
         "max_latency_ratio": max_latency,
+        "on_subset": on_subset,
     }
     changes = {key: value for key, value in options.items() if value is not None}
     try:
@@ -86,8 +95,13 @@ def policy_of(
         raise typer.BadParameter(f"--{option.replace('_', '-')}: {message}.") from error
     loaded = Policy() if policy is None else Policy.load(policy)
     gate = loaded.gate.model_copy(update=changes)
-    if gate.drop_bound is not None and not any(one.max_drop_pp is not None for one in (gate, *loaded.rules)):
+    everything = (gate, *loaded.rules)
+    if gate.drop_bound is not None and all(one.max_drop_pp is None for one in everything):
         raise typer.BadParameter("--drop-bound needs --max-drop: it says which drop that gate looks at.")
+    if gate.on_subset is not None and not any(one.asks_statistics for one in everything):
+        raise typer.BadParameter(
+            "--on-subset needs --max-drop, --max-class-drop or --min-agreement: it says how these judge."
+        )
     return loaded.model_copy(update={"gate": gate})
 
 

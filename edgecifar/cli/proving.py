@@ -1,13 +1,12 @@
-"""verify, predict, show and doctor."""
+"""verify."""
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecifar.choices import ALL_RUNTIMES, CpuLevel, Picture, RuntimeName, Source, Split
+from edgecifar.choices import ALL_RUNTIMES, CpuLevel, RuntimeName, Source, Split
 from edgecifar.cli.gating import (
     DropBoundOption,
     MaxClassDropOption,
@@ -15,10 +14,11 @@ from edgecifar.cli.gating import (
     MaxLatencyOption,
     MaxSizeOption,
     MinAgreementOption,
+    OnSubsetOption,
     PolicyOption,
     policy_of,
 )
-from edgecifar.cli.making import DEFAULT_RECIPE, DataDirOption, JsonOption, RecipeOption, SetOption
+from edgecifar.cli.making import DataDirOption, JsonOption
 from edgecifar.cli.preprocessing import (
     AgainstChannelsOption,
     AgainstLayoutOption,
@@ -34,13 +34,13 @@ from edgecifar.cli.preprocessing import (
     against_spec,
     input_spec,
 )
-from edgecifar.cli.terminal import load_pipeline, load_pipeline_with_tensorflow, repeatable, terminal
+from edgecifar.cli.terminal import load_pipeline, repeatable, terminal
 from edgecifar.errors import EdgecifarError
 
 if TYPE_CHECKING:
     # Only types: help shall not wait for pydantic.
     from edgecifar.artifacts import ParityReport
-    from edgecifar.artifacts.layers import LayersReport
+    from edgecifar.pipeline.explaining import Explained
 
 GATE_FAILED = 1
 
@@ -50,9 +50,8 @@ DataOption = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands of this module."""
-    for command in (verify, predict, show, doctor):
-        app.command()(command)
+    """Adds the command of this module."""
+    app.command()(verify)
 
 
 def runtime_or_all(name: str) -> str:
@@ -86,6 +85,7 @@ def verify(
     min_agreement: MinAgreementOption = None,
     max_size: MaxSizeOption = None,
     max_latency: MaxLatencyOption = None,
+    on_subset: OnSubsetOption = None,
     runtime: Annotated[
         list[str] | None,
         typer.Option(
@@ -151,8 +151,9 @@ def verify(
 ) -> None:
     """Run each model in each engine that reads it, and say what it lost against the reference.
 
-    Exits with 1 if a gate is broken, or asks for a proof that the images are too few to give. What --layers
-    cannot do leaves the report as it was measured.
+    Exits with 1 if a gate is broken, or asks for a proof that the images are too few to give; slow engines,
+    which see --subset images, can break a gate and prove none. What --layers cannot do leaves the report as
+    it was measured.
 
     \b
     Examples:
@@ -170,6 +171,7 @@ def verify(
         min_agreement=min_agreement,
         max_size=max_size,
         max_latency=max_latency,
+        on_subset=on_subset,
     )
     preprocessing = input_spec(scale, mean, std, layout, channels, resize)
     of_reference = against_spec(
@@ -211,7 +213,7 @@ def verify(
     # Shown first: where the files cannot be written, the minutes were not in vain.
     if not as_json:
         terminal().result(ReportView(report))
-    unexplained = None
+    unexplained: tuple[tuple[str, EdgecifarError], ...] = ()
     if layers:
         # Written before the layers are looked into, which may fail or be interrupted, and again after it.
         write_report(report, folder)
@@ -229,163 +231,39 @@ def verify(
 
 
 def _with_layers(
-    report: "ParityReport", explain: Callable[[], "tuple[LayersReport, ...]"]
-) -> tuple["ParityReport", EdgecifarError | None]:
-    """Returns a report with its layers; or with a note why they are not there, and the error that says so."""
+    report: "ParityReport", explain: Callable[[], "Explained"]
+) -> tuple["ParityReport", tuple[tuple[str, EdgecifarError], ...]]:
+    """Returns a report with its layers, and a note for each file that has none; and why, a sentence each."""
     try:
-        return report.model_copy(update={"layers": explain()}), None
+        explained = explain()
+        found, failures = explained.reports, explained.failures
     except EdgecifarError as error:
-        note = f"--layers could not be done: {error.problem}"
-        return report.model_copy(update={"notes": (*report.notes, note)}), error
+        found, failures = (), (("", error),)
+    # Most errors name the file.
+    unexplained = tuple(
+        (
+            f"--layers could not be done{'' if name in error.problem else f' for {name}'}: {error.problem}",
+            error,
+        )
+        for name, error in failures
+    )
+    notes = (*report.notes, *(sentence for sentence, _ in unexplained))
+    return report.model_copy(update={"layers": found, "notes": notes}), unexplained
 
 
-def _conclude(report: "ParityReport", unexplained: EdgecifarError | None) -> None:
+def _conclude(report: "ParityReport", unexplained: Sequence[tuple[str, EdgecifarError]]) -> None:
     """Says what does not hold, and what --layers could not do.
 
     Raises:
-        Exit: With the status of a gate that failed, else of the error.
+        Exit: With the status of a gate that failed, else of the first error.
     """
     from edgecifar.reporting import broken_gates, undecided_gates, verdict_sentence
 
-    if unexplained is not None:
-        terminal().error(f"--layers could not be done: {unexplained.problem}", unexplained.mend)
+    for sentence, error in unexplained:
+        terminal().error(sentence, error.mend)
     if not report.passed:
         unheld = (*broken_gates(report), *undecided_gates(report))
         terminal().error(verdict_sentence(report), "\n       ".join(unheld))
         raise typer.Exit(GATE_FAILED)
-    if unexplained is not None:
-        raise typer.Exit(unexplained.exit_status)
-
-
-def predict(
-    model: Annotated[Path, typer.Argument(help="A run, a bundle or a model file.")],
-    images: Annotated[list[Path] | None, typer.Argument(help="Image files of any size.")] = None,
-    first: Annotated[int | None, typer.Option(min=1, help="The first so many test images instead.")] = None,
-    runtime: Annotated[RuntimeName | None, typer.Option(help="An engine.  [default: the usual one]")] = None,
-    data: DataOption = None,
-    data_dir: DataDirOption = None,
-    scale: ScaleOption = None,
-    mean: MeanOption = None,
-    std: StdOption = None,
-    layout: LayoutOption = None,
-    channels: ChannelsOption = None,
-    resize: ResizeOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Name the classes that a model sees in images.
-
-    \b
-    Examples:
-      edgecifar predict exported/mine/model.int8.tflite photo.jpg
-      edgecifar predict runs/mine --first 16
-      edgecifar predict theirs.onnx photo.jpg --scale 1/255 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
-    """
-    from dataclasses import asdict
-
-    from edgecifar.cli.tables import predictions_table
-
-    preprocessing = input_spec(scale, mean, std, layout, channels, resize)
-    predictions = load_pipeline_with_tensorflow().predict(
-        model,
-        images or (),
-        first=first,
-        runtime=runtime,
-        source=data,
-        data_dir=data_dir,
-        preprocessing=preprocessing,
-        progress=terminal(),
-    )
-    if as_json:
-        terminal().data(json.dumps([asdict(prediction) for prediction in predictions], indent=2))
-    else:
-        terminal().result(predictions_table(predictions))
-
-
-def show(
-    picture: Annotated[Picture, typer.Argument(help="What to draw.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The PNG file.")],
-    model: Annotated[Path | None, typer.Option(help="For predictions and mistakes.")] = None,
-    recipe: RecipeOption = None,
-    set_: SetOption = None,
-    data: DataOption = None,
-    data_dir: DataDirOption = None,
-) -> None:
-    """Draw images: the data, an augmented one, a model's predictions or its mistakes.
-
-    \b
-    Examples:
-      edgecifar show data --data sample -o data.png
-      edgecifar show augmented --recipe seed --data sample -o augmented.png
-      edgecifar show mistakes --model exported/mine -o mistakes.png
-    """
-    from edgecifar.recipe import load_recipe
-
-    of_a_model = picture in {Picture.PREDICTIONS, Picture.MISTAKES}
-    if of_a_model and (recipe or set_):
-        raise typer.BadParameter(f"{picture} have their recipe from the model: no --recipe and no --set.")
-    if model and not of_a_model:
-        raise typer.BadParameter(f"A picture of {picture} needs no --model.")
-    chosen = load_recipe(recipe or DEFAULT_RECIPE, set_ or [])
-    path = load_pipeline_with_tensorflow().show(
-        picture,
-        out,
-        model=model,
-        recipe=chosen,
-        source=data,
-        data_dir=data_dir,
-        progress=terminal(),
-    )
-    terminal().result(f"Drawn: {path}")
-
-
-def doctor(
-    model: Annotated[
-        Path | None,
-        typer.Argument(metavar="[MODEL.onnx|BUNDLE]", help="Look at a quantized ONNX file instead."),
-    ] = None,
-    scale: ScaleOption = None,
-    mean: MeanOption = None,
-    std: StdOption = None,
-    layout: LayoutOption = None,
-    channels: ChannelsOption = None,
-    data_dir: DataDirOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Say what this machine has: engines, GPUs, CPU, data; what is missing, and how to get it.
-
-    Of an ONNX file, say which layers ONNX Runtime computes in integers, and whether it gives the same results
-    on every x86 CPU.
-
-    \b
-    Examples:
-      edgecifar doctor
-      edgecifar doctor theirs.onnx
-      edgecifar doctor theirs.onnx --scale 1/255      also counts what saturates on 16 images
-    """
-    from dataclasses import asdict
-
-    from edgecifar.cli.tables import checks_table, inspection_table
-
-    spec = input_spec(scale, mean, std, layout, channels, None)
-    if model is None:
-        if spec is not None:
-            raise typer.BadParameter("The options on preprocessing belong to a model file.")
-        checks = load_pipeline_with_tensorflow().examine(data_dir)
-        if as_json:
-            terminal().data(json.dumps([asdict(check) for check in checks], indent=2))
-        else:
-            terminal().result(checks_table(checks))
-        return
-    found = load_pipeline().inspect_models(model, spec)
-    if as_json:
-        texts = {
-            str(path): asdict(one) | {"findings": one.sentences, "advice": one.advice}
-            for path, one in found.items()
-        }
-        terminal().data(json.dumps(texts, indent=2))
-        return
-    for path, one in found.items():
-        if one.is_quantized:
-            terminal().result(inspection_table(path.name, one))
-        for sentence in (*one.sentences, *one.advice):
-            terminal().result(f"{path.name}: {sentence}" if len(found) > 1 else sentence)
+    if unexplained:
+        raise typer.Exit(unexplained[0][1].exit_status)

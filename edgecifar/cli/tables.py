@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edgecifar.pipeline import Prediction
     from edgecifar.pipeline.doctor import Check
     from edgecifar.recipe import Recipe
-    from edgecifar.runtimes.onnx_inspection import Inspection
+    from edgecifar.runtimes.onnx_findings import Inspection
     from edgecifar.runtimes.vela import NpuEstimate
 
 

@@ -32,7 +32,8 @@ from edgecifar.host import tool_versions
 from edgecifar.progress import SILENT, Progress
 from edgecifar.protocol import Array
 from edgecifar.runtimes import get_runtime
-from edgecifar.runtimes.onnx_inspection import InspectedLayer, inspect
+from edgecifar.runtimes.onnx_findings import InspectedLayer
+from edgecifar.runtimes.onnx_inspection import inspect
 
 GOLDEN_IMAGES = 16
 MAX_TWIN_STEPS = 2

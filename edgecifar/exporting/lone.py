@@ -7,7 +7,8 @@ from edgecifar.artifacts.files import sha256, write_bytes
 from edgecifar.errors import ExportError, ModelError
 from edgecifar.exporting import foreign, onnx, saturation
 from edgecifar.exporting.options import DEFAULT_OPSET, Activations, Format, Io, WeightRange
-from edgecifar.runtimes.onnx_inspection import Inspection, inspect
+from edgecifar.runtimes.onnx_findings import Inspection
+from edgecifar.runtimes.onnx_inspection import inspect
 
 
 @dataclass(frozen=True, slots=True)

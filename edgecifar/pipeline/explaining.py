@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from edgecifar.artifacts.diagnosis import Diagnosis
 from edgecifar.artifacts.layers import LayersReport, Strayed
 from edgecifar.chatter import diverted
 from edgecifar.choices import Source, Split
-from edgecifar.errors import VerificationError
+from edgecifar.errors import EdgecifarError, VerificationError
 from edgecifar.exporting.options import Io, Precision
 from edgecifar.host import core_count
 from edgecifar.pipeline.proving import Model, as_list, comparison_images, reference_place, with_known_names
@@ -50,6 +51,15 @@ _TWINS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What was found in the layers of several files."""
+
+    reports: tuple[LayersReport, ...]
+    failures: tuple[tuple[str, EdgecifarError], ...]
+    """Files that could not be looked into, by name, and why."""
+
+
 def explain_layers(
     models: Model | Sequence[Model],
     *,
@@ -63,8 +73,10 @@ def explain_layers(
     preprocessing: Preprocessing | InputSpec | None = None,
     against_preprocessing: Preprocessing | InputSpec | None = None,
     progress: Progress = SILENT,
-) -> tuple[LayersReport, ...]:
+) -> Explained:
     """Returns for each compressed TFLite and ONNX file what each of its layers lost, and where it begins.
+
+    A file that cannot be looked into leaves the others as they are.
 
     Args:
         models: As for `verify`.
@@ -81,7 +93,7 @@ def explain_layers(
         progress: Told of each model.
 
     Raises:
-        EdgecifarError: Any of its kinds: see `edgecifar.errors`.
+        EdgecifarError: Any of its kinds, where no file can be looked into for it: see `edgecifar.errors`.
     """
     paths = [place_of(model) for model in as_list(models)]
     subjects = [one for path in paths for one in open_subjects(path, preprocessing) if _is_compressed(one)]
@@ -96,14 +108,17 @@ def explain_layers(
     data = with_known_names(comparison_images(paths[0], split, source, folder, resize, progress), subjects)
     data = data.select(np.sort(balanced_order(data.labels)[: min(limit or WHAT_IF_IMAGES, WHAT_IF_IMAGES)]))
     few = data.select(np.sort(balanced_order(data.labels)[:LAYER_IMAGES]))
-    reports = []
+    reports, failures = [], []
     for subject in subjects:
-        check_classes(subject, data)
-        with _float_file(place, subject, against_preprocessing, preprocessing) as reference:
-            reports.append(
-                _explain(reference, subject, few, data if what_if else None, what_if, runtimes, progress)
-            )
-    return tuple(reports)
+        try:
+            check_classes(subject, data)
+            with _float_file(place, subject, against_preprocessing, preprocessing) as reference:
+                reports.append(
+                    _explain(reference, subject, few, data if what_if else None, what_if, runtimes, progress)
+                )
+        except EdgecifarError as error:
+            failures.append((subject.path.name, error))
+    return Explained(tuple(reports), tuple(failures))
 
 
 def diagnose_model(

@@ -10,7 +10,8 @@ from edgecifar.errors import ModelError
 from edgecifar.pipeline.places import is_bundle
 from edgecifar.pipeline.subjects import Subject, open_file
 from edgecifar.runtimes import get_runtime
-from edgecifar.runtimes.onnx_inspection import Inspection, inspect
+from edgecifar.runtimes.onnx_findings import Inspection
+from edgecifar.runtimes.onnx_inspection import inspect
 from edgecifar.verification.inputs import InputSpec
 
 IMAGES = 16

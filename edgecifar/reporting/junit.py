@@ -1,6 +1,7 @@
 """The report as JUnit's XML: a test for each gate of each comparison, which CI systems show by name."""
 
 import re
+from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
 from edgecifar.artifacts import Comparison, GateCheck, GateKind, ParityReport, Verdict
@@ -19,8 +20,12 @@ NAMES = {
 
 
 def render_junit(report: ParityReport) -> str:
-    """Returns a test suite: a failure for each gate that is broken or not proven, as the exit status says."""
-    cases = [case for comparison in report.comparisons for case in _cases(comparison)]
+    """Returns a test suite: a failure for each gate that is broken or not proven, as the exit status says.
+
+    What too few images left open without harm counts as skipped.
+    """
+    excused = report.excused
+    cases = [case for one in report.comparisons for case in _cases(one, excused)]
     cases += [_skipped(reason) for reason in report.skipped]
     suite = ET.Element(
         "testsuite",
@@ -38,17 +43,19 @@ def render_junit(report: ParityReport) -> str:
     return ET.tostring(suites, encoding="unicode", xml_declaration=False) + "\n"
 
 
-def _cases(comparison: Comparison) -> list[ET.Element]:
+def _cases(comparison: Comparison, excused: Sequence[Comparison]) -> list[ET.Element]:
     if not comparison.checks:
         case = _case(comparison, "measured")
         ET.SubElement(case, "system-out").text = _legal(change_sentence(comparison))
         return [case]
-    return [_checked(comparison, check) for check in comparison.checks]
+    return [_checked(comparison, check, excused) for check in comparison.checks]
 
 
-def _checked(comparison: Comparison, check: GateCheck) -> ET.Element:
+def _checked(comparison: Comparison, check: GateCheck, excused: Sequence[Comparison]) -> ET.Element:
     case = _case(comparison, NAMES[check.kind])
-    if check.verdict is Verdict.PASS:
+    if check.verdict is Verdict.UNDECIDED and comparison in excused:
+        ET.SubElement(case, "skipped", message=_legal(f"{check.sentence}."))
+    elif check.verdict is Verdict.PASS:
         ET.SubElement(case, "system-out").text = _legal(f"{check.sentence}.")
     else:
         failure = ET.SubElement(case, "failure", type=check.verdict.value)

@@ -1,7 +1,7 @@
 """Sentences: what a report says in words, the same in every view."""
 
 from edgecifar.artifacts import Comparison, Gate, ParityReport, Rule, Verdict
-from edgecifar.choices import Bound
+from edgecifar.choices import Bound, OnSubset
 from edgecifar.protocol import EngineInfo
 from edgecifar.reporting.tables import count, interval, percent, points
 
@@ -10,23 +10,29 @@ SIGNIFICANT = 0.05
 
 def verdict_sentence(report: ParityReport) -> str:
     """Returns the answer to "may I ship it?" in one sentence."""
-    comparisons = report.comparisons
+    comparisons, verdict, excused = report.comparisons, report.verdict, report.excused
     if not comparisons:
         return f"{report.title}: nothing was compared."
-    worst = max(comparisons, key=lambda comparison: comparison.drop_pp)
+    decided = [one for one in comparisons if one not in excused]
+    # The noise of a few images shall not pass for the largest drop, unless it decides.
+    most = max(one.accuracy.total for one in decided)
+    speaks = [one for one in decided if one.accuracy.total == most or one.verdict is Verdict.FAIL]
+    worst = max(speaks, key=lambda comparison: comparison.drop_pp)
     loss = "none loses accuracy"
     if worst.drop_pp > 0:
         drop = points(worst.drop_pp).removeprefix("+")
         loss = f"the largest drop is {drop} pp ({worst.subject})"
+    if excused:
+        loss += f"; {count(len(excused))} on too few images to decide, which contradict nothing"
     if report.skipped:
         loss += f"; {count(len(report.skipped))} skipped"
     compared = "1 comparison" if len(comparisons) == 1 else f"{count(len(comparisons))} comparisons"
-    verdict = report.verdict
     if verdict is Verdict.NONE:
         return f"{report.title} was held to no gate in {compared}: {loss}."
     if verdict is Verdict.PASS:
-        return f"{report.title} passes in {compared}: {loss}."
-    concerned = sum(comparison.verdict is verdict for comparison in comparisons)
+        where = f"{count(len(decided))} of {compared}" if excused else compared
+        return f"{report.title} passes in {where}: {loss}."
+    concerned = sum(comparison.verdict is verdict for comparison in decided)
     found = "fails" if verdict is Verdict.FAIL else "is not proven to pass"
     return f"{report.title} {found} in {count(concerned)} of {compared}: {loss}."
 
@@ -79,6 +85,12 @@ def gate_phrase(gate: Gate) -> str:
         parts.append(f"size ≤ {count(gate.max_size_bytes)} bytes")
     if gate.max_latency_ratio is not None:
         parts.append(f"time ≤ {gate.max_latency_ratio:g} times the float model's")
+    if gate.on_subset is not None:
+        roles = {
+            OnSubset.VETO: "a part of the images can only contradict",
+            OnSubset.JUDGE: "a part of the images counts as all",
+        }
+        parts.append(roles[gate.on_subset])
     return ", ".join(parts) or "nothing more"
 
 
@@ -94,8 +106,28 @@ def broken_gates(report: ParityReport) -> tuple[str, ...]:
 
 
 def undecided_gates(report: ParityReport) -> tuple[str, ...]:
-    """Returns a sentence for each gate that is not proven to hold."""
-    return tuple(f"{open_}." for comparison in report.comparisons for open_ in comparison.undecided_gates)
+    """Returns a sentence for each gate that is not proven to hold, and keeps the report from passing."""
+    excused = report.excused
+    concerned = (one for one in report.comparisons if one not in excused)
+    return tuple(f"{check.sentence}." for one in concerned for check in one.undecided)
+
+
+def excused_gates(report: ParityReport) -> tuple[str, ...]:
+    """Returns a sentence for each gate that too few images left open without harm."""
+    return tuple(f"{check.sentence}." for one in report.excused for check in one.undecided)
+
+
+def excused_summary(report: ParityReport) -> str:
+    """Returns how many saw too few images to decide, and what that means; empty where nobody did."""
+    excused = report.excused
+    if not excused:
+        return ""
+    who = "1 comparison is" if len(excused) == 1 else f"{count(len(excused))} comparisons are"
+    images = " or ".join(count(total) for total in sorted({one.accuracy.total for one in excused}))
+    return (
+        f"{who} undecided on {images} images: too few to prove that the gates hold, and they do not "
+        "contradict it. The same files hold them in other engines."
+    )
 
 
 def change_sentence(comparison: Comparison) -> str:

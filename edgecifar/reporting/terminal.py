@@ -86,6 +86,8 @@ def _below(report: ParityReport, left_out: list[Column]) -> Iterator[Text]:
         yield Text(f"Failed: {broken}", style="red")
     for undecided in sentences.undecided_gates(report):
         yield Text(f"Undecided: {undecided}", style="yellow")
+    if report.excused:
+        yield Text(sentences.excused_summary(report), style="yellow")
     for skipped in report.skipped:
         yield Text(f"Skipped: {skipped}", style="yellow")
     for note in report.notes:

@@ -1,11 +1,12 @@
 """Gates: whether what was measured may ship."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from edgecifar.artifacts import Evidence, Gate, GateCheck, GateKind, Verdict
-from edgecifar.choices import Bound
-from edgecifar.verification.statistics import images_to_prove
+from edgecifar.choices import Bound, OnSubset
+from edgecifar.verification.claims import Asked, Estimate
+from edgecifar.verification.statistics import CONFIDENCE, images_to_prove, score_interval_pp
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class Findings:
     """For the sentences: "model.int8.onnx in ort-cpu"."""
     total: int
     """Images."""
+    saw_all: bool
+    """Whether these are all that the reference saw."""
     drop_pp: float
     agreement: float
     """0 to 1."""
@@ -41,32 +44,29 @@ def judge(findings: Findings, gate: Gate) -> tuple[GateCheck, ...]:
     return tuple(check for check in checks if check is not None)
 
 
+def _asked(findings: Findings, gate: Gate, bound: Bound | None = None) -> Asked:
+    """Returns what the images are asked: a part of them, unless told otherwise, for a veto only."""
+    if not findings.saw_all and gate.on_subset is not OnSubset.JUDGE:
+        return Asked.VETO
+    return Asked.PROOF if bound is Bound.UPPER else Asked.FIGURE
+
+
 def _check_drop(findings: Findings, gate: Gate) -> GateCheck | None:
     limit = gate.max_drop_pp
     if limit is None:
         return None
-    drop_pp = findings.drop_pp
-    if gate.drop_bound is not Bound.UPPER or drop_pp > limit:
-        return _at_most(
-            GateKind.MAX_DROP, drop_pp, limit, lambda value, allowed: _lost(findings.subject, value, allowed)
-        )
-    bound_pp = findings.evidence.drop_bound_pp
-    proven, allowed = _distinct(bound_pp, limit)
-    if bound_pp <= limit:
-        verdict = Verdict.PASS
-        sentence = (
-            f"{findings.subject} loses at most {proven} pp with 95 % confidence, {allowed} pp is allowed"
-        )
-    else:
-        verdict = Verdict.UNDECIDED
-        sentence = (
-            f"{findings.subject} lost {drop_pp:.2f} pp on {findings.total:,} images, which leave room for "
-            f"{proven} pp with 95 % confidence, more than the {allowed} pp allowed; "
-            f"{_remedy(findings, limit)}"
-        )
-    return GateCheck(
-        kind=GateKind.MAX_DROP, limit=limit, measured=bound_pp, verdict=verdict, sentence=sentence
+    evidence = findings.evidence
+    drop = Estimate(findings.drop_pp, evidence.drop_floor_pp, evidence.drop_bound_pp)
+    asked = _asked(findings, gate, gate.drop_bound)
+    check = _drop_check(GateKind.MAX_DROP, findings.subject, findings.total, drop, limit, asked)
+    if check.verdict is not Verdict.UNDECIDED or asked is not Asked.PROOF:
+        return check
+    proven, allowed = _distinct(drop.high, limit)
+    sentence = (
+        f"{findings.subject} lost {drop.value:.2f} pp on {findings.total:,} images, which leave room for "
+        f"{proven} pp with 95 % confidence, more than the {allowed} pp allowed; {_remedy(findings, limit)}"
     )
+    return check.model_copy(update={"measured": drop.high, "sentence": sentence})
 
 
 def _remedy(findings: Findings, limit: float) -> str:
@@ -81,31 +81,91 @@ def _check_class_drop(findings: Findings, gate: Gate) -> GateCheck | None:
     limit = gate.max_class_drop_pp
     if limit is None:
         return None
-    drops = [
-        (drop, name)
-        for drop, name in zip(findings.evidence.class_drops_pp, findings.class_names, strict=True)
-        if drop is not None
-    ]
-    drop_pp, name = max(drops)
-    subject = f"{findings.subject}, class {name},"
-    return _at_most(
-        GateKind.MAX_CLASS_DROP, drop_pp, limit, lambda value, allowed: _lost(subject, value, allowed)
+    asked = _asked(findings, gate)
+    checks = (
+        _drop_check(GateKind.MAX_CLASS_DROP, f"{findings.subject}, class {name},", images, drop, limit, asked)
+        for name, images, drop in _class_drops(findings)
     )
+    # The class on which it hangs: of those of the gravest verdict, the one that loses most.
+    gravity = (Verdict.PASS, Verdict.UNDECIDED, Verdict.FAIL)
+    return max(checks, key=lambda one: (gravity.index(one.verdict), one.measured))
+
+
+def _class_drops(findings: Findings) -> Iterator[tuple[str, int, Estimate]]:
+    """Yields each class that has images: its name, how many, and what it lost.
+
+    The intervals hold together with 95 % confidence, by Bonferroni: of many classes, one would else look bad
+    by chance.
+    """
+    evidence = findings.evidence
+    scores = evidence.confusion.scores
+    confidence = 1 - (1 - CONFIDENCE) / sum(score.images > 0 for score in scores)
+    flips = zip(evidence.right_to_wrong, evidence.wrong_to_right, strict=True)
+    for name, score, drop_pp, (lost, won) in zip(
+        findings.class_names, scores, evidence.class_drops_pp, flips, strict=True
+    ):
+        if drop_pp is not None:
+            interval = score_interval_pp(lost, won, score.images, confidence)
+            yield name, score.images, Estimate(drop_pp, interval.low, interval.high)
+
+
+def _drop_check(
+    kind: GateKind, subject: str, images: int, drop: Estimate, limit: float, asked: Asked
+) -> GateCheck:
+    verdict = drop.verdict(limit, asked)
+    measured = drop.value
+    if asked is Asked.FIGURE or (asked is Asked.PROOF and verdict is Verdict.FAIL):
+        sentence = _lost(subject, measured, limit)
+    elif verdict is Verdict.UNDECIDED:
+        sentence = (
+            f"{subject} is undecided on {images:,} images: {measured:.2f} pp lost there, with 95 % "
+            f"confidence {drop.low:.2f} to {drop.high:.2f} pp; {limit:g} pp is allowed"
+        )
+    else:
+        measured = drop.low if verdict is Verdict.FAIL else drop.high
+        bound, allowed = _distinct(measured, limit)
+        most = "least" if verdict is Verdict.FAIL else "most"
+        sentence = f"{subject} loses at {most} {bound} pp with 95 % confidence, {allowed} pp is allowed"
+    return _checked(kind, measured, limit, verdict, asked, sentence)
 
 
 def _check_agreement(findings: Findings, gate: Gate) -> GateCheck | None:
     limit = gate.min_agreement
     if limit is None:
         return None
-    holds = findings.agreement >= limit
-    found, needed = _distinct(100 * findings.agreement, 100 * limit)
-    reason = "as required" if holds else f"fewer than the {needed} % required"
+    asked = _asked(findings, gate)
+    interval = findings.evidence.agreement_interval
+    agreement = Estimate(findings.agreement, interval.low, interval.high)
+    verdict = agreement.negated.verdict(-limit, asked)
+    measured, how_sure = findings.agreement, ""
+    if asked is Asked.VETO and verdict is not Verdict.UNDECIDED:
+        measured = interval.high if verdict is Verdict.FAIL else interval.low
+        how_sure = f" with 95 % confidence, at {'most' if verdict is Verdict.FAIL else 'least'}"
+    found, needed = _distinct(100 * measured, 100 * limit)
+    if verdict is Verdict.UNDECIDED:
+        sentence = (
+            f"{findings.subject} is undecided on {findings.total:,} images: the reference's class on "
+            f"{found} % of them, with 95 % confidence {100 * interval.low:.2f} to "
+            f"{100 * interval.high:.2f} %; {needed} % is required"
+        )
+    else:
+        reason = "as required" if verdict is Verdict.PASS else f"fewer than the {needed} % required"
+        sentence = (
+            f"{findings.subject} names the reference's class{how_sure} on {found} % of the images, {reason}"
+        )
+    return _checked(GateKind.MIN_AGREEMENT, measured, limit, verdict, asked, sentence)
+
+
+def _checked(
+    kind: GateKind, measured: float, limit: float, verdict: Verdict, asked: Asked, sentence: str
+) -> GateCheck:
     return GateCheck(
-        kind=GateKind.MIN_AGREEMENT,
+        kind=kind,
         limit=limit,
-        measured=findings.agreement,
-        verdict=Verdict.PASS if holds else Verdict.FAIL,
-        sentence=f"{findings.subject} names the reference's class on {found} % of the images, {reason}",
+        measured=measured,
+        verdict=verdict,
+        sentence=sentence,
+        is_veto=asked is Asked.VETO,
     )
 
 

@@ -228,6 +228,7 @@ def _compare(run: _Run, expected: Measured, data: Dataset, policy: Policy) -> Co
         Findings(
             subject=run.subject,
             total=len(labels),
+            saw_all=len(labels) == len(data),
             drop_pp=100 * (reference_correct - correct) / len(labels),
             agreement=agreements / len(labels),
             size_bytes=candidate.size_bytes,

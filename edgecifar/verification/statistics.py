@@ -54,8 +54,10 @@ def bootstrap_interval_pp(right_to_wrong: int, wrong_to_right: int, total: int) 
     return Interval(low=float(low), high=float(high))
 
 
-def score_interval_pp(right_to_wrong: int, wrong_to_right: int, total: int) -> Interval:
-    """Returns the 95 % interval of the drop by Tango's score, in percentage points.
+def score_interval_pp(
+    right_to_wrong: int, wrong_to_right: int, total: int, confidence: float = CONFIDENCE
+) -> Interval:
+    """Returns an interval of the drop by Tango's score, in percentage points.
 
     The drops that a score test of paired proportions does not reject. It keeps its width where no image or
     few flip, where the bootstrap's shrinks to nothing.
@@ -67,8 +69,9 @@ def score_interval_pp(right_to_wrong: int, wrong_to_right: int, total: int) -> I
         right_to_wrong: Images that the candidate lost.
         wrong_to_right: Images that it won.
         total: All images, at least one.
+        confidence: That the interval holds the drop, above 0 and below 1.
     """
-    critical = float(stats.norm.ppf(_tails()[1]))
+    critical = float(stats.norm.ppf((1 + confidence) / 2))
     drop = (right_to_wrong - wrong_to_right) / total
 
     def excess(supposed: float, sign: int) -> float:

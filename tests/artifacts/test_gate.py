@@ -44,6 +44,7 @@ def test_later_rules_win_and_leave_the_rest_as_it_was(path: Path) -> None:
         ("[[rules]]\nartefact = '*'", r"\[rules\[0\]\] artefact is not a key. Did you mean artifact\?"),
         ("[gate]\nmax_drop_pp = -1", "max_drop_pp = -1: input should be greater than or equal to 0"),
         ("[gate]\ndrop_bound = 'lower'", "drop_bound = 'lower'"),
+        ("[gate]\non_subset = 'maybe'", "on_subset = 'maybe'"),
         ("gate = 1", "gate = 1: a section was expected"),
         ("[gate", "not TOML"),
     ],
@@ -74,4 +75,4 @@ def test_the_gravest_verdict() -> None:
 def test_the_policy_of_the_documentation_is_one(checkout: Path) -> None:
     policy = Policy.load(checkout / "docs" / "verify.toml")
     assert policy.gate_for("model.int8.onnx", "ort-cpu").max_size_bytes == 350_000
-    assert policy.gate_for("model.int8.tflite", "litert-reference").drop_bound is Bound.POINT
+    assert policy.gate_for("model.float32.onnx", "ort-cpu").max_size_bytes is None

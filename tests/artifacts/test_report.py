@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from edgecifar.artifacts import Accuracy, Comparison, Gate, ParityReport, Policy, Verdict
+from edgecifar.artifacts import Accuracy, Comparison, Gate, GateCheck, GateKind, ParityReport, Policy, Verdict
+from edgecifar.artifacts.gate import gravest
 from edgecifar.protocol import EngineInfo
 
 ENGINE = EngineInfo("litert", "LiteRT", "2.3.0", "CPU, XNNPACK", 1)
@@ -66,6 +67,49 @@ def test_drop_and_agreement_by_hand() -> None:
 def test_one_failure_fails_the_report() -> None:
     assert report(Verdict.PASS, Verdict.NONE).passed
     assert not report(Verdict.PASS, Verdict.FAIL, Verdict.NONE).passed
+
+
+def checked(verdict: Verdict, **changes: Any) -> GateCheck:
+    return GateCheck(kind=GateKind.MAX_DROP, limit=1, measured=1, verdict=verdict, sentence="so", **changes)
+
+
+def checked_comparison(*checks: GateCheck, file: str = "0") -> Comparison:
+    return comparison(checks=checks, verdict=gravest(check.verdict for check in checks), sha256=file * 64)
+
+
+def test_a_veto_that_is_not_given_is_excused_where_another_engine_vouches() -> None:
+    vouched = checked_comparison(checked(Verdict.PASS))
+    silent = checked_comparison(checked(Verdict.UNDECIDED, is_veto=True))
+    whole = report().model_copy(update={"comparisons": (vouched, silent)})
+    assert whole.excused == (silent,)
+    assert whole.verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    ("other", "left_open"),
+    [
+        (None, checked(Verdict.UNDECIDED, is_veto=True)),
+        (checked_comparison(checked(Verdict.PASS), file="1"), checked(Verdict.UNDECIDED, is_veto=True)),
+        (
+            checked_comparison(checked(Verdict.PASS).model_copy(update={"kind": GateKind.MAX_SIZE})),
+            checked(Verdict.UNDECIDED, is_veto=True),
+        ),
+        (checked_comparison(checked(Verdict.PASS)), checked(Verdict.UNDECIDED)),
+    ],
+    ids=["nobody vouches", "for another file", "for another gate", "a proof was asked for"],
+)
+def test_what_nobody_vouches_for_is_not_passed(other: Comparison | None, left_open: GateCheck) -> None:
+    comparisons = (*(() if other is None else (other,)), checked_comparison(left_open))
+    whole = report().model_copy(update={"comparisons": comparisons})
+    assert whole.excused == ()
+    assert whole.verdict is Verdict.UNDECIDED
+    assert not whole.passed
+
+
+def test_a_veto_fails_the_report() -> None:
+    vouched = checked_comparison(checked(Verdict.PASS))
+    veto = checked_comparison(checked(Verdict.FAIL, is_veto=True))
+    assert report().model_copy(update={"comparisons": (vouched, veto)}).verdict is Verdict.FAIL
 
 
 @pytest.mark.parametrize("drop", [-0.1, 100.1, float("nan")])

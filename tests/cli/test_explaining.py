@@ -12,6 +12,9 @@ from edgecifar.artifacts.diagnosis import Diagnosis
 from edgecifar.artifacts.layers import LayersReport
 from edgecifar.data.sample import read_sample
 from edgecifar.data.splitting import Half
+from edgecifar.errors import ModelError
+from edgecifar.pipeline import explaining
+from edgecifar.protocol import Tapped
 from edgecifar.runtimes import get_runtime
 
 Invoke = Callable[..., Any]
@@ -58,6 +61,32 @@ def test_what_layers_cannot_do_leaves_the_report(invoke: Invoke, checkout: Path,
     broken = invoke(*arguments, "--max-size", 1)
     assert broken.status == 1
     assert told in " ".join(broken.err.split())
+
+
+def test_a_file_that_cannot_be_looked_into_leaves_the_layers_of_the_others(
+    invoke: Invoke, checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = checkout / "exported" / "tiny-resnet8"
+    files = [bundle / "model.int8.onnx", bundle / "model.int8.tflite"]
+    look_inside = explaining.open_tapped
+
+    def refuse_onnx(path: Path, runtime: str | None, threads: int) -> Tapped:
+        if path.name == "model.int8.onnx":
+            raise ModelError("ONNX Runtime refuses more outputs.", "Leave it out.")
+        return look_inside(path, runtime, threads)
+
+    monkeypatch.setattr(explaining, "open_tapped", refuse_onnx)
+    found = invoke(
+        "verify", *files, "--data", "sample", "--limit", 20, "--runtime", "litert", "--runtime", "ort-cpu",
+        "--layers", "--out", tmp_path / "report", "--json",
+    )  # fmt: skip
+    assert found.status == 2
+    assert [one["candidate"] for one in found.json["layers"]] == ["model.int8.tflite"]
+    told = "--layers could not be done for model.int8.onnx: ONNX Runtime refuses more outputs."
+    assert told in " ".join(found.err.split())
+    report = ParityReport.read(tmp_path / "report" / "report.json")
+    assert len(report.layers) == 1
+    assert told in report.notes
 
 
 def test_an_interrupted_look_at_the_layers_leaves_the_report(

@@ -7,6 +7,7 @@ import onnx
 import pytest
 
 from edgecifar.artifacts import Bundle, Dataset, Preprocessing, Run
+from edgecifar.choices import Source
 from edgecifar.data.sample import read_sample
 from edgecifar.data.splitting import Half
 from edgecifar.errors import ModelError, VerificationError
@@ -19,7 +20,6 @@ from edgecifar.pipeline.subjects import (
     place_of,
     source_of,
 )
-from edgecifar.recipe import Source
 from edgecifar.runtimes import get_runtime
 from edgecifar.verification import Outputs
 from edgecifar.verification.inputs import InputSpec

@@ -138,6 +138,40 @@ def report(make_report: Callable[..., ParityReport]) -> ParityReport:
 
 
 @pytest.fixture
+def partly_undecided(
+    make_report: Callable[..., ParityReport], make_comparison: Callable[..., Comparison]
+) -> ParityReport:
+    """A file that passes on all images, and lost more on few, which prove nothing."""
+    checks = [
+        GateCheck(
+            kind=GateKind.MAX_DROP,
+            limit=0.5,
+            measured=lost,
+            verdict=verdict,
+            sentence=sentence,
+            is_veto=is_veto,
+        )
+        for lost, verdict, sentence, is_veto in (
+            (0.04, Verdict.PASS, "a.tflite in litert loses 0.04 pp", False),
+            (2.0, Verdict.UNDECIDED, "a.tflite in litert-reference is undecided on 200 images", True),
+        )
+    ]
+    few = {
+        "accuracy": Accuracy(correct=180, total=200),
+        "reference_correct": 184,
+        "agreements": 190,
+        "right_to_wrong": 6,
+        "wrong_to_right": 2,
+    }
+    return make_report(
+        make_comparison("a.tflite", "litert", 9_166, 1, checks=(checks[0],)),
+        make_comparison(
+            "a.tflite", "litert-reference", 0, 1, checks=(checks[1],), verdict=Verdict.UNDECIDED, **few
+        ),
+    )
+
+
+@pytest.fixture
 def real_report() -> ParityReport:
     """What this command measured, without a network, and kept as `real_report.json`.
 

@@ -154,3 +154,11 @@ def test_layers_have_a_section_only_where_they_were_looked_into(
     table = json.loads(content)["tables"][json.loads(content)["layers"][0]]
     assert None in [row[table["columns"].index("sqnr")] for row in table["rows"]]
     assert 'id="layers"' not in render_html(real_report)
+
+
+def test_what_too_few_images_left_open_is_said_on_the_first_screen(partly_undecided: ParityReport) -> None:
+    text = render_html(partly_undecided)
+    first_screen = Page(text[: text.index("</header>")]).text
+    assert "May I ship it?" in first_screen
+    assert "1 comparison is undecided on 200 images: too few to prove" in first_screen
+    assert "a.tflite in litert-reference is undecided on 200 images." in first_screen

@@ -31,6 +31,14 @@ def test_what_is_not_proven_is_a_failure_of_its_own_type(
     assert failure.attrib == {"type": "undecided", "message": "too few images."}
 
 
+def test_what_too_few_images_left_open_is_skipped(partly_undecided: ParityReport) -> None:
+    (suite,) = ElementTree.fromstring(render_junit(partly_undecided))
+    assert suite.attrib | {"failures": "0", "skipped": "1", "tests": "2"} == suite.attrib
+    skipped = suite.find(".//skipped")
+    assert skipped is not None
+    assert skipped.get("message") == "a.tflite in litert-reference is undecided on 200 images."
+
+
 def test_what_xml_cannot_hold_is_replaced(
     make_report: Callable[..., ParityReport], make_comparison: Callable[..., Comparison]
 ) -> None:

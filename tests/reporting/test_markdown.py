@@ -121,3 +121,9 @@ def test_layers_are_a_short_table_where_they_were_looked_into(
     assert "Quality falls first at conv1: It is low. Keep it in float." in part
     assert "- Layer x has no partner." in part
     assert "Layers of" not in render_markdown(report, "report.png")
+
+
+def test_what_too_few_images_left_open_is_said_above_and_told_below(partly_undecided: ParityReport) -> None:
+    above, _, below = render_markdown(partly_undecided, "report.png").partition("<details>")
+    assert "- 1 comparison is undecided on 200 images: too few to prove" in above
+    assert "- a.tflite in litert-reference is undecided on 200 images." in below

@@ -1,7 +1,7 @@
 from collections.abc import Callable
 
-from edgecifar.artifacts import Comparison, Gate, ParityReport, Policy, Rule, Verdict
-from edgecifar.choices import Bound
+from edgecifar.artifacts import Accuracy, Comparison, Gate, ParityReport, Policy, Rule, Verdict
+from edgecifar.choices import Bound, OnSubset
 from edgecifar.reporting import sentences
 
 MakeReport = Callable[..., ParityReport]
@@ -95,3 +95,40 @@ def test_a_rule_that_changes_the_bound_alone_says_so(make_report: MakeReport) ->
         "In litert-reference: the drop itself counts.",
         "For *.int8.*: the drop's upper 95 % bound counts.",
     )
+
+
+def test_what_too_few_images_left_open_is_neither_hidden_nor_proof(partly_undecided: ParityReport) -> None:
+    assert sentences.verdict_sentence(partly_undecided) == (
+        "edge-vgg6 passes in 1 of 2 comparisons: the largest drop is 0.04 pp (a.tflite in litert); 1 on too "
+        "few images to decide, which contradict nothing."
+    )
+    assert sentences.undecided_gates(partly_undecided) == ()
+    assert sentences.excused_gates(partly_undecided) == (
+        "a.tflite in litert-reference is undecided on 200 images.",
+    )
+    assert sentences.excused_summary(partly_undecided).startswith(
+        "1 comparison is undecided on 200 images: too few to prove"
+    )
+    assert sentences.gate_sentences(partly_undecided)[1] == "1 passed, 0 failed, 1 undecided."
+
+
+def test_a_report_without_any_says_nothing_of_it(report: ParityReport) -> None:
+    assert sentences.excused_summary(report) == ""
+
+
+def test_how_a_part_of_the_images_is_judged_is_said() -> None:
+    gate = Gate(max_drop_pp=0.5, on_subset=OnSubset.JUDGE)
+    assert sentences.gate_phrase(gate) == "drop ≤ 0.5 pp, a part of the images counts as all"
+
+
+def test_a_few_images_do_not_name_the_largest_drop(
+    make_report: MakeReport, make_comparison: MakeComparison
+) -> None:
+    few = {"accuracy": Accuracy(correct=97, total=100), "reference_correct": 99}
+    ungated = {"verdict": Verdict.NONE}
+    full = make_comparison("a.tflite", "litert", 9_166, 1, **ungated)
+    part = make_comparison("a.tflite", "litert-reference", 0, 1, **few, **ungated)
+    report = make_report(part, full, policy=Policy())
+    assert "the largest drop is 0.04 pp (a.tflite in litert)" in sentences.verdict_sentence(report)
+    vetoed = make_report(part.model_copy(update={"verdict": Verdict.FAIL}), full)
+    assert "the largest drop is 2.00 pp (a.tflite in litert-reference)" in sentences.verdict_sentence(vetoed)

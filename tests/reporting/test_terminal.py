@@ -91,3 +91,9 @@ def test_colour_only_where_it_is_wanted(report: ParityReport, monkeypatch: pytes
     assert "\x1b[32m" in shown()
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b[32m" not in shown()
+
+
+def test_what_too_few_images_left_open_is_said(partly_undecided: ParityReport) -> None:
+    text = " ".join(" ".join(_show(partly_undecided, 80)).split())
+    assert "1 comparison is undecided on 200 images: too few to prove" in text
+    assert "passes in 1 of 2 comparisons" in text

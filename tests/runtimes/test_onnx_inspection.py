@@ -4,7 +4,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgecifar.errors import ModelError
-from edgecifar.runtimes.onnx_inspection import Arithmetic, inspect
+from edgecifar.runtimes.onnx_findings import Arithmetic
+from edgecifar.runtimes.onnx_inspection import inspect
 
 
 def model(weights, activation=np.uint8, *, quantized_output=True, shared=False):

@@ -15,8 +15,9 @@ from edgecifar.artifacts import (
     Unit,
     Verdict,
 )
-from edgecifar.choices import Bound
+from edgecifar.choices import Bound, OnSubset
 from edgecifar.verification.gates import Findings, Speed, judge
+from edgecifar.verification.statistics import score_interval_pp
 
 BEFORE = Confusion(classes=2, cells=((0, 0, 48), (0, 1, 2), (1, 1, 50)))
 AFTER = Confusion(classes=2, cells=((0, 0, 45), (0, 1, 5), (1, 1, 50)))
@@ -51,6 +52,7 @@ def check() -> Check:
         fields: dict[str, object] = {
             "subject": "m in litert",
             "total": 1_000,
+            "saw_all": True,
             "drop_pp": 0.1,
             "agreement": 0.97,
             "size_bytes": 1_500,
@@ -65,7 +67,17 @@ def check() -> Check:
 
 
 def test_no_gate_is_no_check() -> None:
-    findings = Findings("m", 1, 50.0, 0.5, 10, Speed(None, "f"), ("cat", "dog"), evidence())
+    findings = Findings(
+        subject="m",
+        total=1,
+        saw_all=True,
+        drop_pp=50.0,
+        agreement=0.5,
+        size_bytes=10,
+        speed=Speed(None, "f"),
+        class_names=("cat", "dog"),
+        evidence=evidence(),
+    )
     assert judge(findings, Gate()) == ()
     assert judge(findings, Gate(drop_bound=Bound.UPPER)) == ()
 
@@ -146,3 +158,108 @@ def test_a_time_that_was_not_measured_is_undecided(check: Check) -> None:
 def test_a_gate_that_gates_nothing_is_refused(allowed: float) -> None:
     with pytest.raises(ValidationError):
         Gate(max_drop_pp=allowed)
+
+
+PART = {"saw_all": False, "total": 200}
+
+
+def interval_of(low: float, high: float) -> Evidence:
+    both = Interval(low=low, high=high)
+    return evidence().model_copy(update={"drop_interval_pp": both, "drop_score_interval_pp": both})
+
+
+@pytest.mark.parametrize(
+    ("drop_pp", "low", "high", "verdict", "told"),
+    [
+        (
+            1.5, -1.0, 4.0, Verdict.UNDECIDED,
+            "undecided on 200 images: 1.50 pp lost there, with 95 % confidence -1.00 to 4.00 pp; 0.5 pp is",
+        ),
+        (0.0, -0.9, 0.9, Verdict.UNDECIDED, "is undecided on 200 images: 0.00 pp lost there"),
+        (8.5, 4.0, 14.0, Verdict.FAIL, "loses at least 4.00 pp with 95 % confidence, 0.50 pp is allowed"),
+        (-3.0, -6.0, 0.2, Verdict.PASS, "loses at most 0.20 pp with 95 % confidence, 0.50 pp is allowed"),
+    ],
+)  # fmt: skip
+def test_a_part_of_the_images_fails_only_what_it_contradicts(
+    check: Check, drop_pp: float, low: float, high: float, verdict: Verdict, told: str
+) -> None:
+    for bound in (None, *Bound):
+        gate = Gate(max_drop_pp=0.5, drop_bound=bound)
+        found = check(gate, drop_pp=drop_pp, evidence=interval_of(low, high), **PART)
+        assert (found.verdict, found.is_veto) == (verdict, True)
+        assert told in found.sentence
+
+
+def test_a_part_can_be_told_to_judge_as_all(check: Check) -> None:
+    part = PART | {"drop_pp": 1.5, "evidence": interval_of(-1, 4)}
+    found = check(Gate(max_drop_pp=0.5, on_subset=OnSubset.JUDGE), **part)
+    assert (found.verdict, found.is_veto) == (Verdict.FAIL, False)
+    gate = Gate(max_drop_pp=2, drop_bound=Bound.UPPER, on_subset=OnSubset.JUDGE)
+    found = check(gate, **part)
+    assert (found.verdict, found.is_veto) == (Verdict.UNDECIDED, False)
+    assert "it would take about 5,000 images to prove it" in found.sentence
+    # All images are judged as ever, whatever a part would be asked.
+    found = check(Gate(max_drop_pp=0.5, on_subset=OnSubset.VETO), drop_pp=1.5)
+    assert (found.verdict, found.is_veto) == (Verdict.FAIL, False)
+
+
+def test_a_class_of_a_part_is_held_against_its_own_interval(check: Check) -> None:
+    # Of 50 cats three were lost: 6 pp, which may be none in truth.
+    found = check(Gate(max_class_drop_pp=5), **PART)
+    assert found.verdict is Verdict.UNDECIDED
+    assert "m in litert, class cat, is undecided on 50 images: 6.00 pp lost there" in found.sentence
+    lost_many = evidence().model_copy(
+        update={
+            "confusion": Confusion(classes=2, cells=((0, 0, 18), (0, 1, 32), (1, 1, 50))),
+            "right_to_wrong": (30, 0),
+        }
+    )
+    found = check(Gate(max_class_drop_pp=5), evidence=lost_many, **PART)
+    assert found.verdict is Verdict.FAIL
+    assert found.sentence.startswith("m in litert, class cat, loses at least ")
+    assert 40 < (found.measured or 0) < 60
+    assert check(Gate(max_class_drop_pp=30), **PART).verdict is Verdict.PASS
+
+
+def test_of_many_classes_one_may_look_bad_by_chance(check: Check) -> None:
+    # Eight of 20 lost, none won: beyond 15 pp for one class alone, not for the worst of 40.
+    classes = 40
+    before = Confusion(classes=classes, cells=tuple((k, k, 20) for k in range(classes)))
+    after = Confusion(
+        classes=classes, cells=((0, 0, 12), (0, 1, 8), *((k, k, 20) for k in range(1, classes)))
+    )
+    many = evidence().model_copy(
+        update={
+            "reference_confusion": before,
+            "confusion": after,
+            "right_to_wrong": (8, *(0 for _ in range(classes - 1))),
+            "wrong_to_right": (0,) * classes,
+        }
+    )
+    alone = score_interval_pp(8, 0, 20)
+    assert alone.low > 15
+    names = tuple(f"class {k}" for k in range(classes))
+    found = check(Gate(max_class_drop_pp=15), evidence=many, class_names=names, **PART)
+    assert found.verdict is Verdict.UNDECIDED
+    assert "class class 0, is undecided on 20 images: 40.00 pp lost there" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict", "told"),
+    [
+        (0.93, 0.99, Verdict.UNDECIDED, "undecided on 200 images: the reference's class on 97.00 % of them"),
+        (0.96, 0.99, Verdict.PASS, "with 95 % confidence, at least on 96.00 % of the images, as required"),
+        (0.80, 0.94, Verdict.FAIL, "at most on 94.00 % of the images, fewer than the 95.00 % required"),
+    ],
+)  # fmt: skip
+def test_a_part_and_agreement(check: Check, low: float, high: float, verdict: Verdict, told: str) -> None:
+    found = evidence().model_copy(update={"agreement_interval": Interval(low=low, high=high)})
+    gate = check(Gate(min_agreement=0.95), evidence=found, **PART)
+    assert gate.verdict is verdict
+    assert told in gate.sentence
+    assert gate.is_veto
+
+
+def test_size_and_time_need_no_images(check: Check) -> None:
+    assert check(Gate(max_size_bytes=1_499), **PART).verdict is Verdict.FAIL
+    assert check(Gate(max_latency_ratio=1), **PART).verdict is Verdict.FAIL

@@ -249,8 +249,8 @@ def test_the_evidence_of_a_hand_computed_comparison(
     assert not report.passed
     assert (
         report.comparisons[0]
-        .undecided_gates[0]
-        .startswith("model.tflite in litert lost 50.00 pp on 4 images")
+        .undecided[0]
+        .sentence.startswith("model.tflite in litert lost 50.00 pp on 4 images")
     )
 
 

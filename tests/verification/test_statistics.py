@@ -101,3 +101,12 @@ def test_mcnemar_by_hand() -> None:
 def test_images_to_prove() -> None:
     assert statistics.images_to_prove(1_000, 0.125, 0.5, 0.25) == 9_000
     assert statistics.images_to_prove(1_000, 0.25, 0.5, 0.25) is None
+
+
+def test_more_confidence_makes_a_wider_score_interval() -> None:
+    usual, sure = (statistics.score_interval_pp(8, 2, 100, confidence) for confidence in (0.95, 0.995))
+    assert usual == statistics.score_interval_pp(8, 2, 100)
+    assert sure.low < usual.low < 6 < usual.high < sure.high
+    # Nothing flipped: z² / (n + z²) with the wider z.
+    square = stats.norm.ppf(0.9975) ** 2
+    assert statistics.score_interval_pp(0, 0, 200, 0.995).high == pytest.approx(100 * square / (200 + square))

@@ -11,6 +11,7 @@ import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +56,9 @@ def read_logged(path: Path, available: int, limit: int) -> tuple[Logged, NDArray
         zipfile.BadZipFile,
     ) as error:
         raise DataError(f"{path}: no table of outputs, one row an image ({error}).", FORMS) from error
-    if scores.ndim != 2 or not scores.size:
+    if not scores.size:
+        raise DataError(f"{path}: holds no outputs.", FORMS)
+    if scores.ndim != 2:
         raise DataError(f"{path}: outputs of shape {scores.shape} are no table, one row an image.", FORMS)
     places = np.arange(len(scores)) if indices is None else np.asarray(indices)
     if places.shape != (len(scores),) or not np.issubdtype(places.dtype, np.integer):
@@ -85,8 +88,8 @@ def _npz(path: Path) -> Table:
 def _json(path: Path) -> Table:
     content = json.loads(path.read_text(encoding="utf-8"))
     if isinstance(content, list):
-        return content, None
-    return content["outputs"], content.get("indices")
+        return _of_one_length(content), None
+    return _of_one_length(content["outputs"]), content.get("indices")
 
 
 def _csv(path: Path) -> Table:
@@ -94,6 +97,17 @@ def _csv(path: Path) -> Table:
         rows = [row for row in csv.reader(file) if row]
     if rows and not rows[0][-1].strip().replace(".", "").replace("-", "").replace("e", "").isdigit():
         rows = rows[1:]
-    return [[float(cell) for cell in row[1:]] for row in rows], np.array(
-        [int(row[0]) for row in rows], np.int64
-    )
+    scores = [[float(cell) for cell in row[1:]] for row in _of_one_length(rows)]
+    return scores, np.array([int(row[0]) for row in rows], np.int64)
+
+
+def _of_one_length(rows: list[Any]) -> list[Any]:
+    """Returns the rows as they are.
+
+    Raises:
+        ValueError: They are not of one length, as where a file was cut short.
+    """
+    lengths = [len(row) for row in rows if isinstance(row, list)]
+    if len(set(lengths)) > 1:
+        raise ValueError(f"its rows have from {min(lengths)} to {max(lengths)} values")
+    return rows

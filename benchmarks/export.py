@@ -8,6 +8,9 @@ file, and tf2onnx of the bundle's int8 TFLite file as it comes.
 
 All are made here from the bundle's float Keras model (tf2onnx: from its int8 file) with the same number of
 calibration images, run one image at a time on one thread, each in a process of its own, in turn.
+
+Like is held against like: ai-edge-quantizer's file takes and gives int8 and quantize_static's floats, so the
+bundle's file is measured a second time with such boundaries, the same network otherwise.
 """
 
 import argparse
@@ -41,6 +44,8 @@ from edgecifar.chatter import diverted
 from edgecifar.choices import Source, Split
 from edgecifar.data import load_dataset
 from edgecifar.errors import ModelError
+from edgecifar.exporting.options import Io
+from edgecifar.exporting.tflite_codes import pack, unpacked_code_of
 from edgecifar.protocol import Array, TensorInfo
 from edgecifar.recipe import DataSpec
 from edgecifar.verification import metrics
@@ -49,6 +54,15 @@ from edgecifar.verification.running import balanced_order
 
 TOOLS = ("ai-edge-litert", "ai-edge-quantizer", "onnxruntime-gpu", "onnxruntime", "tensorflow", "tf2onnx")
 OURS = "edgecifar"
+INT8_BOUNDARIES = f"int8.tflite, {OURS}, int8 in and out"
+FLOAT_BOUNDARIES = f"int8.onnx, {OURS}, floats in and out"
+LIKE = {
+    "int8.tflite, TFLiteConverter": f"int8.tflite, {OURS}",
+    "int8.tflite, ai-edge-quantizer": INT8_BOUNDARIES,
+    "int8.onnx, tf2onnx": f"int8.onnx, {OURS}",
+    "int8.onnx, quantize_static": FLOAT_BOUNDARIES,
+}
+"""By a stock tool's file: this tool's with the same boundaries."""
 GOAL = Goal(Bound.AT_MOST, 1.02)
 """Not slower than the stock tools' files; two hundredths are within what repeats of one file differ by."""
 
@@ -83,36 +97,42 @@ def measure(arguments: argparse.Namespace) -> Outcome:
 
 
 def make_files(bundle: Bundle, values: NDArray[np.float32], folder: Path) -> dict[str, Path]:
-    """Returns the files by name, "int8.tflite, ai-edge-quantizer"; this tool's own lie in the bundle.
+    """Returns the files by name, "int8.tflite, ai-edge-quantizer"; this tool's own come from the bundle.
 
     Args:
         bundle: Needs float32 and int8 files of both formats.
         values: Preprocessed calibration images, (N, height, width, 3).
-        folder: For the stock tools' files.
+        folder: For the files that are made.
 
     Raises:
         ModelError: The bundle lacks one of the files.
     """
-    entries = {
-        (entry.format, entry.precision): bundle.folder / entry.file for entry in bundle.manifest.artifacts
-    }
+    entries = {(entry.format, entry.precision): entry for entry in bundle.manifest.artifacts}
     wanted = [(form, precision) for form in ("tflite", "onnx") for precision in ("float32", "int8")]
     if not set(wanted) <= set(entries):
         raise ModelError(
             f"{bundle.folder} lacks float32 or int8 files.", "Export with --format all --int8 and float32."
         )
+    files = {
+        f"{precision}.{form}, {OURS}": bundle.folder / entries[form, precision].file
+        for form, precision in wanted
+    }
     with diverted():
         import tf_keras
 
         model = tf_keras.models.load_model(bundle.reference_path, compile=False)
-        float_tflite = _stock_tflite(model, None)
+        float_tflite = _stock_tflite(model)
+        int8_tflite = bundle.folder / entries["tflite", "int8"].file
         made = {
-            "int8.tflite, TFLiteConverter": _stock_tflite(model, values),
+            INT8_BOUNDARIES: _int8_in_and_out(int8_tflite.read_bytes()),
+            FLOAT_BOUNDARIES: _floats_in_and_out(bundle.folder / entries["onnx", "int8"].file),
+            "int8.tflite, TFLiteConverter": _stock_tflite(
+                model, values, entries["tflite", "int8"].input.dtype
+            ),
             "int8.tflite, ai-edge-quantizer": _ai_edge_quantizer(float_tflite, values),
-            "int8.onnx, tf2onnx": _tf2onnx(entries["tflite", "int8"], folder),
+            "int8.onnx, tf2onnx": _tf2onnx(int8_tflite, folder),
             "int8.onnx, quantize_static": _quantize_static(model, values, folder),
         }
-    files = {f"{precision}.{form}, {OURS}": entries[form, precision] for form, precision in wanted}
     for number, (name, content) in enumerate(made.items()):
         path = folder / f"{number}{Path(name.partition(',')[0]).suffix}"
         path.write_bytes(content)
@@ -120,8 +140,54 @@ def make_files(bundle: Bundle, values: NDArray[np.float32], folder: Path) -> dic
     return files
 
 
-def _stock_tflite(model: Any, values: NDArray[np.float32] | None) -> bytes:
-    """Returns TensorFlow's own conversion: integers with bytes in and out if calibrated, else floats."""
+def _int8_in_and_out(content: bytes) -> bytes:
+    """Returns an int8 TFLite file without the operators that change the type of its input and output."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    [graph] = model.subgraphs
+    inner: dict[int, int] = {}
+    for operator in list(graph.operators):
+        if unpacked_code_of(model, operator) not in {
+            schema.BuiltinOperator.QUANTIZE,
+            schema.BuiltinOperator.DEQUANTIZE,
+        }:
+            continue
+        [source], [result] = operator.inputs, operator.outputs
+        if source in graph.inputs:
+            inner[int(source)] = int(result)
+        elif result in graph.outputs:
+            inner[int(result)] = int(source)
+        else:
+            continue
+        graph.operators.remove(operator)
+    graph.inputs, graph.outputs = (
+        [inner.get(int(index), int(index)) for index in indices] for indices in (graph.inputs, graph.outputs)
+    )
+    for signature in model.signatureDefs or ():
+        for entry in (*signature.inputs, *signature.outputs):
+            entry.tensorIndex = inner.get(entry.tensorIndex, entry.tensorIndex)
+    return pack(model)
+
+
+def _floats_in_and_out(path: Path) -> bytes:
+    """Returns an int8 ONNX file that takes preprocessed floats and gives probabilities as floats."""
+    import onnx
+
+    from edgecifar.exporting.boundaries import set_boundaries
+
+    model = onnx.load(path)
+    set_boundaries(model.graph, Io.FLOAT32)
+    # They tell of the boundaries that it had.
+    model.ClearField("metadata_props")
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def _stock_tflite(
+    model: Any, values: NDArray[np.float32] | None = None, boundaries: str = "float32"
+) -> bytes:
+    """Returns TensorFlow's own conversion: integers with such boundaries if calibrated, else floats."""
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
@@ -129,7 +195,7 @@ def _stock_tflite(model: Any, values: NDArray[np.float32] | None) -> bytes:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: ([value[np.newaxis]] for value in values)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.uint8
+        converter.inference_input_type = converter.inference_output_type = tf.as_dtype(boundaries)
     content: bytes = converter.convert()
     return content
 
@@ -221,15 +287,13 @@ def describe(rows: list[SpeedRow]) -> Iterator[Figure]:
 
 
 def compare(rows: list[SpeedRow]) -> Iterator[Figure]:
-    """Yields the ratios of this tool's files to the others of the format, and of int8 to float, by round."""
+    """Yields, by round, the ratios of this tool's files to their like of stock tools, and int8 to float."""
     by_name = {row.artifact: row for row in rows}
-    for form in ("tflite", "onnx"):
-        ours = by_name[f"int8.{form}, {OURS}"]
-        for row in rows:
-            if row.format == form and row is not ours:
-                quotients = ratios(ours.latency.rounds_s, row.latency.rounds_s)
-                goal = GOAL if row.precision == "int8" else None
-                yield Figure(f"{ours.artifact} / {row.artifact}", TIMES, Spread.of(quotients), goal)
+    pairs = {other: (ours, GOAL) for other, ours in LIKE.items()}
+    floats = {f"float32.{form}, {OURS}": (f"int8.{form}, {OURS}", None) for form in ("tflite", "onnx")}
+    for other, (ours, goal) in {**pairs, **floats}.items():
+        quotients = ratios(by_name[ours].latency.rounds_s, by_name[other].latency.rounds_s)
+        yield Figure(f"{ours} / {other}", TIMES, Spread.of(quotients), goal)
 
 
 def _parser() -> argparse.ArgumentParser:

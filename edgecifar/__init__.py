@@ -9,9 +9,20 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edgecifar.artifacts import Bundle, Gate, ParityReport, Run
+    from edgecifar.artifacts.integrity import check_bundle
     from edgecifar.data import load_dataset
     from edgecifar.errors import EdgecifarError
-    from edgecifar.pipeline import compress, export, train, verify
+    from edgecifar.pipeline import (
+        benchmark,
+        compare,
+        compress,
+        diagnose_model,
+        estimate,
+        export,
+        predict,
+        train,
+        verify,
+    )
     from edgecifar.recipe import Recipe, load_recipe
 
 __all__ = [
@@ -21,10 +32,16 @@ __all__ = [
     "ParityReport",
     "Recipe",
     "Run",
+    "benchmark",
+    "check_bundle",
+    "compare",
     "compress",
+    "diagnose_model",
+    "estimate",
     "export",
     "load_dataset",
     "load_recipe",
+    "predict",
     "train",
     "verify",
 ]
@@ -43,10 +60,16 @@ _HOMES = {
     "ParityReport": "edgecifar.artifacts",
     "Recipe": "edgecifar.recipe",
     "Run": "edgecifar.artifacts",
+    "benchmark": "edgecifar.pipeline",
+    "check_bundle": "edgecifar.artifacts.integrity",
+    "compare": "edgecifar.pipeline",
     "compress": "edgecifar.pipeline",
+    "diagnose_model": "edgecifar.pipeline",
+    "estimate": "edgecifar.pipeline",
     "export": "edgecifar.pipeline",
     "load_dataset": "edgecifar.data",
     "load_recipe": "edgecifar.recipe",
+    "predict": "edgecifar.pipeline",
     "train": "edgecifar.pipeline",
     "verify": "edgecifar.pipeline",
 }

@@ -2,12 +2,13 @@
 
 import csv
 import io
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -21,7 +22,7 @@ _COLOURS = {"float32": "#5b6470", "float16": "#8250df", "dynamic": "#b35900", "i
 
 
 class SpeedView:
-    """A rich renderable of a speed report; narrow terminals get fewer columns."""
+    """A rich renderable of a speed report: three tables, each narrow enough for a terminal of 80 columns."""
 
     def __init__(self, report: SpeedReport) -> None:
         self._report = report
@@ -29,10 +30,16 @@ class SpeedView:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         report = self._report
         yield Text(f"CPU  {' · '.join((report.cpu, *report.cpu_flags))}")
-        yield _table(report, options.max_width)
+        if report.rows:
+            images = count(report.rows[0].accuracy.total)
+            yield Text(f"\nOne image at a time, one thread; top-1 of {images} images", style="bold")
+            yield _table(report, ("median\nms", "p90\nms", "p99\nms", "ratio", "top-1"), _latency)
+            yield Text("\nImages/s", style="bold")
+            yield _throughput_table(report)
+            yield Text("\nSize, load, peak memory of the process", style="bold")
+            yield _table(report, ("bytes", "gzip -9", "load\nms", "memory\nMB"), _footprint)
         yield Text(
-            f"One image at a time on one thread, {report.rounds} rounds in turn; seconds in the engine, with "
-            "what edgecifar's adapter adds.",
+            f"\n{report.rounds} rounds in turn; seconds in the engine, with what edgecifar's adapter adds.",
             style="dim",
         )
         if report.base:
@@ -43,36 +50,50 @@ class SpeedView:
             yield Text(f"Note: {note}")
 
 
-def _table(report: SpeedReport, width: int) -> Table:
-    """Returns the rows; what a phone's or app's author asks first stays longest."""
-    roomy, wide = width >= 90, width >= 120
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column("artifact", overflow="fold")
-    table.add_column("runtime", no_wrap=True)
-    headings = ["median\nms", *(["p90\nms", "p99\nms"] if roomy else []), "ratio"]
-    headings += ["images/s"] if roomy else []
-    headings += ["bytes", "gzip", "load\nms", "memory\nMB"] if wide else ["bytes"]
-    for heading in (*headings, "top-1"):
-        table.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
+def _table(report: SpeedReport, headings: Iterable[str], cells: Callable[[SpeedRow], list[str]]) -> Table:
+    """Returns a table with one line for each artifact in each runtime."""
+    table = _empty(headings)
     previous = None
     for row in report.rows:
         name = "" if row.artifact == previous else row.artifact
         previous = row.artifact
-        table.add_row(Text(name), row.engine.runtime, *_figures(row, roomy=roomy, wide=wide))
+        table.add_row(Text(name), row.engine.runtime, *cells(row))
     return table
 
 
-def _figures(row: SpeedRow, *, roomy: bool, wide: bool) -> list[str]:
+def _throughput_table(report: SpeedReport) -> Table:
+    """Returns images/s with one line for each number of threads, as the engine tells it, in each row."""
+    batches = list(dict.fromkeys(one.batch for row in report.rows for one in row.throughput))
+    table = _empty(("threads", *(f"batch {batch}" for batch in batches)))
+    for row in report.rows:
+        label = (row.artifact, row.engine.runtime)
+        rates = {(one.threads, one.batch): count(one.images_per_s) for one in row.throughput}
+        for threads in dict.fromkeys(one.threads for one in row.throughput):
+            cells = (rates.get((threads, batch), NOTHING) for batch in batches)
+            table.add_row(*map(Text, label), str(threads), *cells)
+            label = ("", "")
+    return table
+
+
+def _empty(headings: Iterable[str]) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("artifact", overflow="fold", vertical="top")
+    table.add_column("runtime", no_wrap=True)
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def _latency(row: SpeedRow) -> list[str]:
     latency = row.latency
     ratio = NOTHING if row.latency_ratio is None else f"{row.latency_ratio:.2f}"
-    best = max(row.throughput, key=lambda one: one.images_per_s)
+    times = [_ms(seconds) for seconds in (latency.median_s, latency.p90_s, latency.p99_s)]
+    return [*times, ratio, percent(row.accuracy.rate)]
+
+
+def _footprint(row: SpeedRow) -> list[str]:
     memory = NOTHING if row.peak_memory_bytes is None else count(row.peak_memory_bytes / 1e6)
-    tails = [_ms(latency.p90_s), _ms(latency.p99_s)] if roomy else []
-    rate = [count(best.images_per_s)] if roomy else []
-    sizes = [count(row.size_bytes)]
-    if wide:
-        sizes += [count(row.gzip_bytes), _ms(row.load_s), memory]
-    return [_ms(latency.median_s), *tails, ratio, *rate, *sizes, percent(row.accuracy.rate)]
+    return [count(row.size_bytes), count(row.gzip_bytes), _ms(row.load_s), memory]
 
 
 def _ms(seconds: float) -> str:
@@ -112,7 +133,10 @@ def speed_csv(report: SpeedReport) -> str:
 
 
 def draw_speed(report: SpeedReport) -> Figure:
-    """Returns accuracy against latency and against size: colours are precisions, marks are runtimes."""
+    """Returns accuracy against latency and against size: colours are precisions, marks are runtimes.
+
+    Bars are one standard error of the accuracy, sqrt(p (1 - p) / n), so that few images look like few.
+    """
     figure = Figure(figsize=(11, 5), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
     by_latency, by_size = figure.subplots(1, 2, sharey=True)
@@ -125,15 +149,18 @@ def draw_speed(report: SpeedReport) -> Figure:
             # Marks on one spot stay visible.
             "alpha": 0.75,
             "linestyle": "",
+            "elinewidth": 0.8,
         }
         accuracy = 100 * row.accuracy.rate
+        error = 100 * math.sqrt(row.accuracy.rate * (1 - row.accuracy.rate) / row.accuracy.total)
         label = f"{row.precision}, {row.engine.runtime}"
-        by_latency.plot(1000 * row.latency.median_s, accuracy, label=label, **style)
-        by_size.plot(row.size_bytes / 1000, accuracy, **style)
-    by_latency.set(xscale="log", xlabel="median of one image, ms", ylabel="top-1, %")
-    # Plain numbers, and between the powers of ten only where there is room.
-    by_latency.xaxis.set_major_formatter(LogFormatter())
-    by_latency.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
+        by_latency.errorbar(1000 * row.latency.median_s, accuracy, error, label=label, **style)
+        by_size.errorbar(row.size_bytes / 1000, accuracy, error, **style)
+    by_latency.set(xscale="log", xlabel="median of one image, ms", ylabel="top-1, % ± standard error")
+    # Few plain numbers, also where all times lie within one power of ten.
+    by_latency.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    by_latency.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    by_latency.xaxis.set_minor_formatter(NullFormatter())
     by_size.set(xlabel="file size, kB")
     by_size.set_xlim(left=0)
     for axes in (by_latency, by_size):

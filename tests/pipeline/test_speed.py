@@ -1,11 +1,15 @@
 import shutil
+import statistics
 
 import pytest
 
+from edgecifar.artifacts import Accuracy
+from edgecifar.artifacts.speed import Latency, SpeedRow
 from edgecifar.benchmarking import Plan
 from edgecifar.choices import Npu, Source
 from edgecifar.errors import EngineMissingError, ModelError, VerificationError
-from edgecifar.pipeline import benchmark, estimate
+from edgecifar.pipeline import benchmark, estimate, speed
+from edgecifar.protocol import EngineInfo
 
 PLAN = Plan(rounds=2, calls=5, batches=(1,), threads=(1,))
 
@@ -44,6 +48,56 @@ def test_one_file_without_the_base_has_no_ratios(bundle):
     assert any("No ratios" in note for note in report.notes)
 
 
+def timed(contender, rounds_s):
+    """A row for a contender as though its rounds had taken so long."""
+    return SpeedRow(
+        artifact=contender.name,
+        format=contender.format,
+        precision=contender.precision,
+        size_bytes=1,
+        gzip_bytes=1,
+        engine=EngineInfo(contender.runtime, "engine", "1", "CPU", 1),
+        load_s=0.1,
+        latency=Latency(
+            median_s=statistics.median(rounds_s), p90_s=1, p99_s=1, calls=1, rounds_s=tuple(rounds_s)
+        ),
+        latency_ratio=None,
+        throughput=(),
+        peak_memory_bytes=None,
+        accuracy=Accuracy(correct=1, total=1),
+    )
+
+
+@pytest.mark.parametrize(
+    ("int8_rounds", "flags", "told"),
+    [
+        (
+            (2.2, 2.6, 1.9),
+            ("avx2", "fma"),
+            "1.10 times as long, and longer in each round, on this CPU, wh",
+        ),
+        ((2.2, 2.6, 1.9), ("avx2", "avx_vnni"), "1.10 times as long, and longer in each round, on this CPU."),
+        ((2.2, 2.6, 1.9), (), "1.10 times as long, and longer in each round, on this CPU."),
+        ((2.2, 2.6, 1.7), ("avx2",), None),
+        ((1.0, 1.0, 1.0), ("avx2",), None),
+    ],
+)
+def test_a_slower_int8_file_is_told_of_with_the_ratio(bundle, monkeypatch, int8_rounds, flags, told):
+    rounds = {"float32": (2.0, 2.0, 1.8), "int8": int8_rounds}
+    monkeypatch.setattr(
+        speed, "measure_speed", lambda all_, *_: ([timed(one, rounds[one.precision]) for one in all_], [])
+    )
+    monkeypatch.setattr(speed, "cpu_flags", lambda: flags)
+    report = benchmark(bundle, source=Source.SAMPLE, limit=10, plan=PLAN, runtimes=["litert"])
+    notes = [note for note in report.notes if "slower" in note]
+    if told is None:
+        assert notes == []
+    else:
+        [note] = notes
+        assert note.startswith("model.int8.tflite in litert is slower than model.float32.tflite there")
+        assert told in note
+
+
 def test_an_engine_that_is_missing_and_asked_for_is_an_error(bundle, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(EngineMissingError, match=r"edgecifar\[openvino\]"):
@@ -56,9 +110,14 @@ def test_an_engine_that_reads_none_of_the_files_leaves_nothing(bundle):
 
 
 def test_a_bundle_is_estimated_by_its_int8_tflite(bundle):
-    small, large = estimate(bundle, (Npu.U55_64, Npu.U55_256))
+    small, large = estimate(bundle, (Npu.U55_64, "ethos-u55-256"))
     assert small.cpu_operators == large.cpu_operators == ()
     assert large.cycles < small.cycles
+
+
+def test_an_unknown_npu_is_refused_with_the_known_ones(bundle):
+    with pytest.raises(ModelError, match=r"(?s)'ethos-u55' is no NPU.*ethos-u85-2048"):
+        estimate(bundle, ["ethos-u55"])
 
 
 def test_a_bundle_without_int8_tflite_says_how_to_get_one(bundle, tmp_path):

@@ -52,15 +52,25 @@ def report() -> SpeedReport:
     )
 
 
-@pytest.mark.parametrize("width", [60, 100, 160])
-def test_the_table_fits_and_keeps_what_matters(report, width):
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_the_tables_fit_and_have_every_figure(report, width):
     console = Console(width=width, file=io.StringIO())
     console.print(SpeedView(report))
     text = console.file.getvalue()
     assert max(map(len, text.splitlines())) <= width
-    for part in ("model.int8.onnx", "0.4", "0.40", "91.40 %", "326,440", "ort-cuda: no GPU.", "A note."):
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "model.int8.onnx ort-cpu 0.4 0.8 1.2 0.40 91.40 %" in lines
+    assert "model.int8.onnx ort-cpu 1 100 –" in lines
+    assert "2 – 1,234" in lines
+    assert "model.int8.onnx ort-cpu 326,440 280,123 12.3 –" in lines
+    for part in ("ort-cuda: no GPU.", "A note.", "top-1 of 500 images"):
         assert part in text
-    assert ("280,123" in text) == (width == 160)
+
+
+def test_a_report_without_rows_says_what_was_skipped(report):
+    console = Console(width=80, file=io.StringIO())
+    console.print(SpeedView(report.model_copy(update={"rows": ()})))
+    assert "ort-cuda: no GPU." in console.file.getvalue()
 
 
 def test_the_csv_has_a_line_for_each_batch_unrounded(report):
@@ -77,6 +87,10 @@ def test_the_picture_has_a_mark_for_each_row_and_each_file(report):
     assert [line.get_xdata()[0] for line in by_latency.lines] == pytest.approx([1.0, 0.4])
     assert [line.get_ydata()[0] for line in by_latency.lines] == pytest.approx([91.4, 91.4])
     assert len(by_size.lines) == 2
+    [bar, _] = by_latency.collections
+    [(low, high)] = [segment[:, 1] for segment in bar.get_segments()]
+    # sqrt(0.914 * 0.086 / 500) is 1.254 points.
+    assert (low, high) == pytest.approx((91.4 - 1.254, 91.4 + 1.254), abs=1e-3)
 
 
 def test_the_files_are_whole_and_the_json_is_read_again(report, tmp_path):

@@ -13,6 +13,8 @@ from edgecifar.data import read_image
 from edgecifar.exporting.targets import linux
 
 STUBS = Path(__file__).parent / "stubs"
+OFFICIAL = Path("/usr/include/onnxruntime")
+"""Where Debian's libonnxruntime-dev puts ONNX Runtime's own headers."""
 ALONE = """
 import runpy, sys
 for name in ("edgecifar", "tensorflow", "tf_keras"):
@@ -73,7 +75,7 @@ def test_a_self_check_can_fail(engine, damage, folder):
     assert "self-check failed: a probability is off by" in told
 
 
-def compiled(compiler, folder, tmp_path):
+def compiled(compiler, folder, tmp_path, headers=STUBS):
     """Returns the C++ example's program, linked with the library in the onnxruntime package."""
     if not shutil.which(compiler):
         pytest.skip(f"there is no {compiler} here")
@@ -86,7 +88,7 @@ def compiled(compiler, folder, tmp_path):
     program = tmp_path / "classify"
     strict = ["-std=c++17", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
     link = [f"-L{tmp_path}", "-lonnxruntime", f"-Wl,-rpath,{tmp_path}"]
-    run(compiler, *strict, "-O1", "-isystem", STUBS, folder / "classify.cpp", *link, "-o", program)
+    run(compiler, *strict, "-O1", "-isystem", headers, folder / "classify.cpp", *link, "-o", program)
     return program
 
 
@@ -107,6 +109,13 @@ def test_the_cpp_example_reproduces_the_golden_outputs(folder, photo, tmp_path):
 def test_another_compiler_takes_the_cpp_example(materials, tmp_path):
     linux.write(materials["pixels"], tmp_path / "linux")
     printed = run(compiled("clang++", tmp_path / "linux", tmp_path), tmp_path / "linux")
+    assert printed.startswith("self-check: 16 golden images, largest difference ")
+
+
+def test_the_official_header_takes_the_cpp_example(folder, tmp_path):
+    if not (OFFICIAL / "onnxruntime_cxx_api.h").is_file():
+        pytest.skip("ONNX Runtime's C++ header is not here (Debian 13: apt install libonnxruntime-dev)")
+    printed = run(compiled("g++", folder, tmp_path, OFFICIAL), folder)
     assert printed.startswith("self-check: 16 golden images, largest difference ")
 
 

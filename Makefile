@@ -13,7 +13,7 @@ STAMP_GPU := .venv/.stamp-gpu
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup setup-gpu lock lint types check test web test-embed test-mcu demo build clean
+.PHONY: help setup setup-gpu lock lint types check test web test-embed test-mcu test-nightly demo build clean
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do \
@@ -71,12 +71,19 @@ RANDOM_TESTS := tests/microcontroller/test_random_networks.py
 MCU_TESTS := tests/microcontroller tests/runtimes/test_generated_c.py tests/runtimes/test_boards.py \
 	tests/pipeline/test_translating.py tests/exporting/targets/test_mcu.py \
 	tests/benchmarks/test_benchmarks.py::test_microcontroller
-test-mcu: export EDGECIFAR_RANDOM_NETWORKS := 200
+RANDOM_NETWORKS := 200
+MCU_IMAGES := 1000
+test-mcu: export EDGECIFAR_RANDOM_NETWORKS = $(RANDOM_NETWORKS)
+test-mcu: export EDGECIFAR_MCU_IMAGES = $(MCU_IMAGES)
 test-mcu: $(STAMP)  ## Generated C against the engines, here and on emulated boards (needs clang, Arm's gcc, qemu)
 	@log=$$(mktemp); status=0; \
 	$(BIN)/pytest -p no:cacheprovider $(RANDOM_TESTS) > "$$log" 2>&1 & random=$$!; \
 	$(BIN)/pytest $(MCU_TESTS) --ignore $(RANDOM_TESTS) || status=1; \
 	wait $$random || status=1; cat "$$log"; rm "$$log"; exit $$status
+
+test-nightly: RANDOM_NETWORKS := 1000
+test-nightly: MCU_IMAGES := 10000
+test-nightly: test-mcu  ## test-mcu over all test images (EDGECIFAR_DATA_DIR) and 1,000 random networks: takes long
 
 demo: $(STAMP)  ## The whole job on the data in the package: train, compress, export, verify
 	$(BIN)/edgecifar train --recipe demo --out runs/demo --force

@@ -2,8 +2,11 @@
 
     python benchmarks/microcontroller.py BUNDLE [--repeats N] [--limit N] [--cores [CORE ...]] [--json]
 
-The C of the bundle's int8 TFLite file, compiled by gcc at -O3 -march=native with and without its loops for
-x86, LiteRT with XNNPACK and TensorFlow Lite Micro: one image at a time on one thread, in turn.
+The C of the bundle's int8 TFLite file, compiled by gcc at -O3 for this processor with and without its loops
+for x86, and with those for AVX2 alone; LiteRT with XNNPACK and TensorFlow Lite Micro: one image at a time on
+one thread, in turn. The C is called once for all images; LiteRT by its adapter for each, which copies inputs
+and outputs, and by Interpreter.invoke alone, and the ratios are to both. XNNPACK takes the kernels that suit
+the processor and cannot be told to take others: with AVX-512 VNNI the C for AVX2 is compared with those.
 
 With --cores also under qemu, compiled with -Os, -O2 and -O3: instructions of an inference (counted, no time),
 flash (code and constants of the whole program, its startup and streaming among them) and RAM (variables, with
@@ -37,15 +40,25 @@ from timing import ratios as divided
 from edgecifar.artifacts import Bundle
 from edgecifar.choices import Numerics
 from edgecifar.errors import VerificationError
+from edgecifar.host import cpu_flags
 from edgecifar.microcontroller.translating import Translation, translate
 from edgecifar.protocol import Array
 from edgecifar.runtimes import get_runtime
 from edgecifar.runtimes.boards import BOARDS, LEVELS, Board, build, execute
 
-VARIANTS = {"C, portable": ("-DMODEL_PORTABLE",), "C": ()}
-FLAGS = ("-std=c99", "-O3", "-march=native")
-ENGINES = {"LiteRT, XNNPACK": "litert", "TensorFlow Lite Micro": "tflm"}
+FLAGS = ("-std=c99", "-O3")
+PORTABLE, AVX2, NATIVE = "C, portable", "C, AVX2", "C"
+VARIANTS = {
+    PORTABLE: ("-march=native", "-DMODEL_PORTABLE"),
+    AVX2: ("-march=haswell",),
+    NATIVE: ("-march=native",),
+}
+XNNPACK, TFLM = "LiteRT, XNNPACK", "TensorFlow Lite Micro"
+ENGINES = {XNNPACK: "litert", TFLM: "tflm"}
+INVOKE = "LiteRT, XNNPACK, invoke alone"
 TIMES_AS_FAST = Goal(Bound.AT_LEAST, 25)
+AS_SLOW_AS = {PORTABLE: 4.0, AVX2: 2.5, NATIVE: 1.3}
+"""Goals for the times of XNNPACK's; the last where the processor has AVX-512 VNNI."""
 BOARD_IMAGES = 4
 """Under qemu; the count of instructions hardly depends on the image."""
 GOALS = {
@@ -80,12 +93,13 @@ def measure(arguments: argparse.Namespace) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         made = translate(model.read_bytes(), Numerics.XNNPACK, name=bundle.manifest.name)
         calls: dict[str, Callable[[], object]] = {
-            name: _compiled(made, Path(folder), flags, images) for name, flags in VARIANTS.items()
+            name: _compiled(made, Path(folder), flags, images) for name, flags in _variants().items()
         }
         engines = {name: get_runtime(runtime).load(model, threads=1) for name, runtime in ENGINES.items()}
         calls |= {name: _engine(engine.predict, images) for name, engine in engines.items()}
+        calls[INVOKE] = _invoke(model, images)
         seconds = interleave(calls, arguments.repeats)
-        wanted = _signed(engines["LiteRT, XNNPACK"].predict(images[:BOARD_IMAGES]))
+        wanted = _signed(engines[XNNPACK].predict(images[:BOARD_IMAGES]))
         on_boards = [
             replace(figure, goal=GOALS.get((bundle.manifest.name, figure.name)))
             for core in arguments.cores
@@ -94,13 +108,13 @@ def measure(arguments: argparse.Namespace) -> Outcome:
         ]
     times = {name: [second / len(images) * 1000 for second in values] for name, values in seconds.items()}
     figures = [Figure(name, "ms an image", Spread.of(values)) for name, values in times.items()]
-    for name in VARIANTS:
-        goal = TIMES_AS_FAST if name == "C, portable" else None
-        micro = divided(times["TensorFlow Lite Micro"], times[name])
-        figures.append(Figure(f"TensorFlow Lite Micro / {name}", TIMES, Spread.of(micro), goal))
-        figures.append(
-            Figure(f"{name} / XNNPACK", TIMES, Spread.of(divided(times[name], times["LiteRT, XNNPACK"])))
-        )
+    for name in _variants():
+        goal = TIMES_AS_FAST if name == PORTABLE else None
+        micro = divided(times[TFLM], times[name])
+        figures.append(Figure(f"{TFLM} / {name}", TIMES, Spread.of(micro), goal))
+        for engine in (XNNPACK, INVOKE):
+            as_slow = Spread.of(divided(times[name], times[engine]))
+            figures.append(Figure(f"{name} / {engine}", TIMES, as_slow, _goal(name)))
     figures += on_boards
     memory = (
         f"Arena {made.plan.arena_bytes:,} bytes; {made.plan.bound_bytes:,} in use at once; "
@@ -111,8 +125,30 @@ def measure(arguments: argparse.Namespace) -> Outcome:
         machine,
         {"bundle": bundle.manifest.name, "images": len(images), "repeats": arguments.repeats},
         tuple(figures),
-        (memory, *(f"TensorFlow Lite Micro {fact}." for fact in engines["TensorFlow Lite Micro"].info.facts)),
+        (memory, *(f"{TFLM} {fact}." for fact in engines[TFLM].info.facts)),
     )
+
+
+def _variants() -> dict[str, tuple[str, ...]]:
+    """Returns the flags of those variants that this processor runs."""
+    return {name: flags for name, flags in VARIANTS.items() if name != AVX2 or "avx2" in cpu_flags()}
+
+
+def _goal(name: str) -> Goal | None:
+    """Returns how many times as slow as XNNPACK a variant may be."""
+    if name == NATIVE and "avx512_vnni" not in cpu_flags():
+        return None
+    return Goal(Bound.AT_MOST, AS_SLOW_AS[name])
+
+
+def _invoke(model: Path, images: Array) -> Callable[[], object]:
+    """Returns what computes as many images in LiteRT, without copies of inputs and outputs."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(model), num_threads=1)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], images[:1])
+    return lambda: [interpreter.invoke() for _ in images]
 
 
 def _engine(predict: Callable[[Array], Array], images: Array) -> Callable[[], object]:
@@ -124,7 +160,7 @@ def _compiled(made: Translation, folder: Path, flags: tuple[str, ...], images: A
     """Returns what runs the images one by one in compiled C."""
     import ctypes
 
-    place = folder / f"build{len(flags)}"
+    place = folder / "-".join(flag.strip("-") for flag in flags)
     place.mkdir()
     for file, text in {**made.files, "driver.c": DRIVER}.items():
         (place / file).write_text(text)

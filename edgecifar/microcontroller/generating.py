@@ -9,8 +9,9 @@ import numpy as np
 import edgecifar
 from edgecifar.choices import Numerics, Optimize
 from edgecifar.microcontroller.lowering import Network
+from edgecifar.microcontroller.operators.common import LANES
 from edgecifar.microcontroller.operators.convolution import DENSE_CHUNK
-from edgecifar.microcontroller.operators.layouts import LANES, POSITIONS, x86_window
+from edgecifar.microcontroller.operators.layouts import DOT_MULTIPLE, POSITIONS, window_size
 from edgecifar.microcontroller.planning import SCRATCH, Plan
 from edgecifar.microcontroller.proving import HALF_WINDOW
 from edgecifar.microcontroller.steps import Array, Source, Step
@@ -98,7 +99,11 @@ def generate(
         "lanes": LANES,
         "sparse": any(step.spared_bytes for step in steps),
         "positions": POSITIONS,
+        "dot_multiple": DOT_MULTIPLE,
         **_largest(steps),
+        "corrected": any(
+            field == ("q.scheme", "SCHEME_CORRECTED") for step in steps for field in step.host_fields
+        ),
         "layers": _layers(network, plan),
         "groups": [_group(group, plan.offsets[at], at, network) for at, group in enumerate(plan.groups)],
     }
@@ -204,11 +209,14 @@ def _forms(steps: Sequence[Step]) -> list[str]:
 
 
 def _largest(steps: Sequence[Step]) -> dict[str, int]:
-    """Returns the largest window and count of channels of the convolutions, for buffers on x86."""
-    members = [dict(step.fields) | dict(step.x86_fields) for step in steps if step.kernel == "conv"]
-    channels = [-(-int(member["out_channels"]) // LANES) * LANES for member in members]
-    windows = [x86_window(member) for member in members]
-    return {"largest_window": max(windows, default=0), "largest_channels": max(channels, default=0)}
+    """Returns how much the largest layers need of what hosts keep on the stack."""
+    members = [dict(step.fields) for step in steps if step.kernel == "conv"]
+    depthwise = [step.result.image[2] for step in steps if step.kernel == "depthwise"]
+    return {
+        "largest_depthwise": -(-max(depthwise, default=0) // LANES) * LANES,
+        "largest_window": max(map(window_size, members), default=0),
+        "largest_depth": max((int(member["depth"]) for member in members), default=0),
+    }
 
 
 def _layers(network: Network, plan: Plan) -> list[dict[str, Any]]:
@@ -222,7 +230,8 @@ def _layers(network: Network, plan: Plan) -> list[dict[str, Any]]:
                 "kernel": step.kernel,
                 "about": step.about,
                 "tensor": step.result.name.replace("*/", "* /"),
-                "x86_fields": step.x86_fields,
+                "board_fields": step.board_fields,
+                "host_fields": step.host_fields,
                 "fields": [(member, _c_integer(value)) for member, value in fields],
             }
         )

@@ -17,7 +17,7 @@ from edgecifar.microcontroller.fixedpoint import Integers
 from edgecifar.microcontroller.numerics import Requantization, Rounding
 
 _LARGEST_MULTIPLIER = (1 << 31) - 1
-_LARGEST_SHIFT = 52
+LARGEST_SHIFT = 52
 """Keeps 8 bits of output and the shift within 63 bits."""
 _FLOAT_BITS = 24
 """Significant bits of a float32."""
@@ -107,16 +107,21 @@ def prove(engine: Requantization, range_: Range, name: str) -> Proven:
     Raises:
         ExportError: No form does.
     """
-
-    def clamped(accumulators: Integers) -> Integers:
-        return np.clip(engine(accumulators) + range_.zero_point, range_.smallest, range_.largest)
-
-    wanted = thresholds(clamped, range_)
+    wanted = engine_thresholds(engine, range_)
     for form in (_line, _near, _exact, _table):
         candidate = form(engine, range_, wanted)
         if candidate is not None and np.array_equal(thresholds(candidate, range_), wanted):
             return candidate
     raise ExportError(f"{name}: no requantization in integers is the engine's over all accumulators.")
+
+
+def engine_thresholds(engine: Requantization, range_: Range) -> Integers:
+    """Returns what `thresholds` gives for an engine's outputs."""
+
+    def clamped(accumulators: Integers) -> Integers:
+        return np.clip(engine(accumulators) + range_.zero_point, range_.smallest, range_.largest)
+
+    return thresholds(clamped, range_)
 
 
 def thresholds(function: Callable[[Integers], Integers], range_: Range) -> Integers:
@@ -148,7 +153,7 @@ def _line(engine: Requantization, range_: Range, wanted: Integers) -> Proven | N
     A threshold T of output k demands T * m + o >= k << s and (T - 1) * m + o < k << s. For a given m the
     offsets that do are an interval, whose width is a concave function of m.
     """
-    normal = _normalized(engine, 31)
+    normal = normalized(engine, 31)
     if normal is None or (engine.rounding is Rounding.DOUBLE and engine.count > 1):
         return None
     start, shifts = normal
@@ -165,7 +170,7 @@ def _line(engine: Requantization, range_: Range, wanted: Integers) -> Proven | N
 
 def _near(engine: Requantization, range_: Range, wanted: Integers) -> Proven | None:  # noqa: ARG001
     """Returns `Scheme.NEAR` for an engine that multiplies floats; None: it would round the accumulator."""
-    normal = _normalized(engine, _FLOAT_BITS) if engine.rounding is Rounding.FLOAT else None
+    normal = normalized(engine, _FLOAT_BITS) if engine.rounding is Rounding.FLOAT else None
     widest = np.max(np.maximum(np.abs(range_.low), np.abs(range_.high)))
     if normal is None or widest > 1 << _FLOAT_BITS:
         return None
@@ -173,18 +178,23 @@ def _near(engine: Requantization, range_: Range, wanted: Integers) -> Proven | N
     multipliers, shifts = normal[0] << spare, normal[1] + spare
     offsets = np.zeros_like(multipliers)
     # The C adds the half to the high word of the product.
-    if np.any((shifts < 33) | (shifts > _LARGEST_SHIFT)) or _leaves_int32(
+    if np.any((shifts < 33) | (shifts > LARGEST_SHIFT)) or _leaves_int32(
         range_, multipliers, offsets, shifts
     ):
         return None
     return _proven(Scheme.NEAR, range_, multipliers, offsets, shifts)
 
 
-def _normalized(engine: Requantization, bits: int) -> tuple[Integers, Integers] | None:
-    """Returns multipliers of so many bits, and shifts, of the ratios; None where they do not fit."""
+def normalized(engine: Requantization, bits: int) -> tuple[Integers, Integers] | None:
+    """Returns multipliers of so many bits, and shifts, of the ratios; None where they do not fit.
+
+    Args:
+        engine: Of the ratios, (channels,).
+        bits: 31 at most.
+    """
     mantissas, exponents = np.frexp(engine.ratio)
     shifts = bits - exponents.astype(np.int64)
-    if np.any(engine.ratio <= 0) or np.any(shifts < bits + 1) or np.any(shifts > _LARGEST_SHIFT):
+    if np.any(engine.ratio <= 0) or np.any(shifts < bits + 1) or np.any(shifts > LARGEST_SHIFT):
         return None
     return np.rint(mantissas * 2.0**bits).astype(np.int64), shifts
 

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from edgecifar.microcontroller.graph import Tensor
 from edgecifar.microcontroller.proving import Proven
 
+Fields = tuple[tuple[str, str | int], ...]
+"""Members of a struct in C and their values."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reach:
@@ -48,7 +51,7 @@ class Array:
     @property
     def size_bytes(self) -> int:
         """Its size in flash."""
-        widths = {"int8_t": 1, "uint8_t": 1, "model_weight": 1, "int16_t": 2, "int64_t": 8}
+        widths = {"int8_t": 1, "uint8_t": 1, "model_weight": 1, "conv_weight": 1, "int16_t": 2, "int64_t": 8}
         return int(self.values.size) * widths.get(self.c_type, 4)
 
 
@@ -78,10 +81,12 @@ class Step:
     """What it computes, for the reader of the C."""
     sources: tuple[Source, ...]
     result: Tensor
-    fields: tuple[tuple[str, str | int], ...]
+    fields: Fields
     """Members of the kernel's struct."""
-    x86_fields: tuple[tuple[str, str | int], ...] = ()
-    """Those that it has on x86 alone."""
+    board_fields: Fields = ()
+    """Those that it has on microcontrollers alone."""
+    host_fields: Fields = ()
+    """Those that it has on other processors alone."""
     arrays: tuple[Array, ...] = ()
     requantization: Proven | None = None
     operands: int = 1

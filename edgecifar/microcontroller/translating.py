@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from edgecifar.choices import Numerics, Optimize
 from edgecifar.microcontroller.generating import Golden, generate
 from edgecifar.microcontroller.lowering import Network, lower_graph
+from edgecifar.microcontroller.operators.common import BOARD
 from edgecifar.microcontroller.operators.layouts import PLAIN
 from edgecifar.microcontroller.planning import Plan, plan
 from edgecifar.microcontroller.reading import read
@@ -25,7 +26,7 @@ class Translation:
     def constant_bytes(self) -> int:
         """Size of all constant arrays as microcontrollers keep them, 8-bit weights."""
         arrays = (array for step in self.network.all_steps for array in step.arrays)
-        return sum(array.size_bytes for array in arrays if array.condition in {"", PLAIN})
+        return sum(array.size_bytes for array in arrays if array.condition in {"", BOARD, PLAIN})
 
     @property
     def multiply_adds(self) -> int:

@@ -200,17 +200,19 @@ def test_export(checkout: Path, bundle: Path) -> None:
     judged = {name for name, figure in figures.items() if figure["goal"]}
     assert judged == {
         "int8.tflite, edgecifar / int8.tflite, TFLiteConverter",
-        "int8.tflite, edgecifar / int8.tflite, ai-edge-quantizer",
+        "int8.tflite, edgecifar, int8 in and out / int8.tflite, ai-edge-quantizer",
         "int8.onnx, edgecifar / int8.onnx, tf2onnx",
-        "int8.onnx, edgecifar / int8.onnx, quantize_static",
+        "int8.onnx, edgecifar, floats in and out / int8.onnx, quantize_static",
     }
-    ours, theirs = (
-        figures[f"int8.onnx, {maker}: one image"]["median"] for maker in ("edgecifar", "quantize_static")
-    )
-    quotient = figures["int8.onnx, edgecifar / int8.onnx, quantize_static"]["median"]
+    ours, theirs = (figures[f"int8.onnx, {maker}: one image"]["median"] for maker in ("edgecifar", "tf2onnx"))
+    quotient = figures["int8.onnx, edgecifar / int8.onnx, tf2onnx"]["median"]
     assert quotient == pytest.approx(ours / theirs)
     assert figures["int8.tflite, edgecifar: size"]["median"] == (bundle / "model.int8.tflite").stat().st_size
-    # One network in six files: top-1 on twenty images may differ by a few.
+    # Other boundaries, the same network.
+    for twin in ("int8.tflite, edgecifar, int8 in and out", "int8.onnx, edgecifar, floats in and out"):
+        plain = twin.rpartition(", ")[0]
+        assert figures[f"{twin}: top-1"]["median"] == figures[f"{plain}: top-1"]["median"]
+    # One network in all files: top-1 on twenty images may differ by a few.
     rates = [figure["median"] for name, figure in figures.items() if name.endswith(": top-1")]
     assert max(rates) - min(rates) <= 25
 
@@ -245,8 +247,9 @@ def test_int8_onnx(checkout: Path, run: Run, tmp_path: Path) -> None:
     )
     process = benchmark(checkout, "onnx_int8.py", run.folder, *small)
     assert process.returncode == 0, process.stderr
-    rows = {row["variant"]: row for row in json.loads((tmp_path / "rows.json").read_text())["rows"]}
-    assert len(rows) == 5
+    written = json.loads((tmp_path / "rows.json").read_text())
+    rows = {row["variant"]: row for row in written["rows"]}
+    assert len(rows) == 8
     assert all(row["ms"]["median"] > 0 for row in rows.values())
     # The stock file has the converter's weights and TFLite's activations; this tool's are safe and fused.
     stock, ours = rows["int8, stock tf2onnx"], rows["int8, edgecifar"]
@@ -254,6 +257,13 @@ def test_int8_onnx(checkout: Path, run: Run, tmp_path: Path) -> None:
     assert ours["integer_layers"] == ours["layers"] > stock["integer_layers"]
     assert (ours["images_unlike_xnnpack"], ours["classes_unlike_xnnpack"]) == (0, 0)
     assert rows["float32"]["images_unlike_xnnpack"] is None
+    assert rows["int8, edgecifar without safe weights"]["unsafe_pairs"] > 0
+    reached = {figure["name"]: figure for figure in written["figures"]}
+    assert reached["images bit for bit as XNNPACK"]["goal"] == {
+        "bound": "at least",
+        "value": 99.9,
+        "met": True,
+    }
     assert (tmp_path / "plot.png").stat().st_size > 1000
 
 

@@ -1,4 +1,7 @@
-"""The C of every shipped bundle on many images: on this machine in each mode, and on the emulated boards."""
+"""The C of every shipped bundle on many images: on this machine in each mode, and on the emulated boards.
+
+EDGECIFAR_MCU_IMAGES says on how many here, 1,000 by default.
+"""
 
 import os
 from collections.abc import Callable
@@ -20,7 +23,8 @@ pytestmark = pytest.mark.mcu
 
 ENGINES = {Numerics.REFERENCE: "litert-reference", Numerics.XNNPACK: "litert", Numerics.TFLM: "tflm"}
 BUNDLES = ("edge-vgg6", "edge-vgg6-sparse", "tiny-resnet8")
-HOST_IMAGES, BOARD_IMAGES, SANITIZED_IMAGES = 1000, 100, 4
+HOST_IMAGES = int(os.environ.get("EDGECIFAR_MCU_IMAGES", "1000"))
+BOARD_IMAGES, SANITIZED_IMAGES = 100, 4
 Pixels = NDArray[np.uint8]
 
 
@@ -29,7 +33,8 @@ def pixels() -> Pixels:
     """Test images: the official ones where EDGECIFAR_DATA_DIR names them, else those in the package."""
     source = Source.CIFAR10 if "EDGECIFAR_DATA_DIR" in os.environ else Source.SAMPLE
     data = load_dataset(DataSpec(source=source), Split.TEST, seed=0)
-    assert len(data) >= HOST_IMAGES
+    if len(data) < HOST_IMAGES:
+        pytest.skip(f"EDGECIFAR_DATA_DIR does not name CIFAR-10: {len(data)} images, not {HOST_IMAGES}")
     return data.images[:HOST_IMAGES]
 
 
@@ -57,7 +62,7 @@ def test_all_bundles_are_tested(checkout: Path) -> None:
 
 @pytest.mark.parametrize("numerics", list(Numerics))
 @pytest.mark.parametrize("bundle", BUNDLES)
-def test_a_thousand_images_give_the_engine_s_bits(
+def test_many_images_give_the_engine_s_bits(
     bundle: str, numerics: Numerics, shipped: Callable[[str], Path], pixels: Pixels, tmp_path: Path
 ) -> None:
     model = shipped(bundle) / "model.int8.tflite"

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from compiled import SANITIZERS, WARNINGS, compile_c, run
 from networks import Network
+from random_networks import build
 
 from edgecifar.choices import Numerics, Optimize
 from edgecifar.errors import ExportError, ModelError
+from edgecifar.host import cpu_flags
 from edgecifar.microcontroller.generating import Golden
 from edgecifar.microcontroller.translating import Translation, translate
 from edgecifar.runtimes import get_runtime
@@ -45,6 +47,45 @@ def test_shipped_bundles_give_the_engine_s_bits(
     compiler, flags = COMPILERS[list(Numerics).index(numerics) + BUNDLES.index(bundle)]
     program = compile_c(tmp_path, files, compiler, flags)
     np.testing.assert_array_equal(run(program, signed, 10), wanted.view(np.int8))
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("-march=native",),
+        ("-march=haswell",),
+        ("-march=haswell", "-mavxvnni"),
+        ("-march=native", "-DMODEL_PORTABLE"),
+        ("-march=haswell", "-DMODEL_PORTABLE"),
+        ("-march=x86-64",),
+    ],
+    ids=" ".join,
+)
+def test_all_loops_of_hosts_give_the_engine_s_bits(
+    flags: tuple[str, ...], shipped: Callable[[str], Path], tmp_path: Path
+) -> None:
+    missing = {"-mavxvnni": "avx_vnni", "-march=haswell": "avx2"}.items()
+    lacking = [flag for option, flag in missing if option in flags and flag not in cpu_flags()]
+    if lacking:
+        pytest.skip(f"this processor has no {lacking[0]}")
+    narrow = shipped("tiny-resnet8") / "model.int8.tflite"
+    wide = tmp_path / "wide.tflite"
+    wide.write_bytes(build(1, ["CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D"], "IMAGE"))
+    fits = set()
+    for model in (narrow, wide):
+        translation = translate(model.read_bytes(), Numerics.XNNPACK, name="m")
+        shape = translation.network.input.shape[1:]
+        inputs = np.random.default_rng(0).integers(-128, 128, (8, *shape)).astype(np.int8)
+        # The shipped file takes and gives bytes from 0 to 255.
+        loaded = get_runtime("litert").load(model, 1)
+        offset = np.uint8(0x80 if loaded.input.dtype == "uint8" else 0)
+        given = (inputs.view(np.uint8) ^ offset).view(loaded.input.dtype)
+        wanted = (loaded.predict(given).view(np.uint8) ^ offset).view(np.int8).reshape(len(inputs), -1)
+        fits |= {dict(step.host_fields).get("pairs_fit") for step in translation.network.steps}
+        program = compile_c(tmp_path / model.stem, translation.files, "gcc", ("-O3", *flags))
+        np.testing.assert_array_equal(run(program, inputs, wanted.shape[1]), wanted)
+    # Weights of which pairs of products fit 16 bits, others, and layers without.
+    assert fits == {0, 1, None}
 
 
 @pytest.mark.parametrize(("optimize", "most"), [(Optimize.RAM, 20_000), (Optimize.SPEED, 20_500)])

@@ -1,21 +1,28 @@
 """What the modules of operators share: activation ranges, padding, and requantization as C constants."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from edgecifar.choices import Numerics, Optimize
 from edgecifar.errors import ExportError
+from edgecifar.microcontroller.correcting import Corrected
 from edgecifar.microcontroller.fixedpoint import Integers
 from edgecifar.microcontroller.graph import Operator, Tensor
 from edgecifar.microcontroller.numerics import Requantization
 from edgecifar.microcontroller.proving import Proven, Range, Scheme, fits_int32, prove
-from edgecifar.microcontroller.steps import Array, Reach
+from edgecifar.microcontroller.steps import Array, Fields, Reach
 
 INT8 = (-128, 127)
 _NONE, _RELU, _RELU_N1_TO_1, _RELU6 = range(4)
 _LIMITS = {_NONE: (None, None), _RELU: (0.0, None), _RELU_N1_TO_1: (-1.0, 1.0), _RELU6: (0.0, 6.0)}
 _SAME = 0
+LANES = 16
+"""Output channels that hosts compute at once."""
+HOST = "defined(MODEL_HOST)"
+"""Condition of what processors other than microcontrollers have."""
+BOARD = "!defined(MODEL_HOST)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,32 +130,102 @@ def proven(
         raise operator.refuse(f"cannot be requantized in integers ({error.problem})") from error
 
 
-def requantization_arrays(
-    name: str, requantization: Proven, bias: Integers
-) -> tuple[tuple[Array, ...], tuple[tuple[str, str | int], ...]]:
-    """Returns the constant arrays and the struct members of a requantization.
+@dataclass(frozen=True, slots=True)
+class Constants:
+    """A requantization in C: its arrays, and the members of the struct that it is given by."""
+
+    arrays: tuple[Array, ...]
+    fields: Fields
+    board_fields: Fields = ()
+    """Those that microcontrollers alone have."""
+    host_fields: Fields = ()
+    """Those that other processors alone have."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnHost:
+    """How hosts differ in a requantization."""
+
+    bias: Integers
+    """(channels,): what they add to their accumulators."""
+    corrected: Corrected | None
+    """The form that they compute instead; None: the same."""
+
+
+def requantization_constants(
+    name: str, requantization: Proven, bias: Integers, host: OnHost | None = None
+) -> Constants:
+    """Returns a requantization in C.
 
     Args:
         name: Of the layer.
         requantization: Its proven form.
         bias: (channels,) added to the accumulators; `Scheme.LINE` holds it in its offsets.
+        host: What hosts compute; None: the same as microcontrollers.
     """
-    multipliers = requantization.multipliers
-    arrays = [Array(f"{name}_multiplier", "int32_t", multipliers)]
-    if requantization.scheme is Scheme.LINE:
-        arrays.append(Array(f"{name}_offset", "int64_t", requantization.offsets + bias * multipliers))
+    limits: Fields = (
+        ("q.zero_point", requantization.zero_point),
+        ("q.smallest", requantization.smallest),
+        ("q.largest", requantization.largest),
+    )
+    if host is None:
+        arrays, pointers = _uncorrected(name, requantization, bias, "")
+        return Constants(arrays, (*pointers, *limits))
+    arrays, pointers = _uncorrected(name, requantization, bias, BOARD)
+    host_name = f"{name}_host"
+    if host.corrected is None:
+        host_arrays, host_fields = _uncorrected(host_name, requantization, host.bias, HOST)
     else:
-        arrays.append(Array(f"{name}_bias", "int32_t", bias))
-    arrays.append(Array(f"{name}_shift", "int8_t", requantization.shifts))
-    members = {array.name.removeprefix(f"{name}_"): array.name for array in arrays}
-    fields: list[tuple[str, str | int]] = [
-        ("scheme", f"SCHEME_{requantization.scheme.name}"),
-        *((member, members.get(member, "NULL")) for member in ("multiplier", "bias", "offset", "shift")),
-        ("zero_point", requantization.zero_point),
-        ("smallest", requantization.smallest),
-        ("largest", requantization.largest),
-    ]
-    return tuple(arrays), tuple((f"q.{member}", value) for member, value in fields)
+        host_arrays, host_fields = _corrected(host_name, host.corrected, host.bias)
+    return Constants((*arrays, *host_arrays), limits, pointers, host_fields)
+
+
+def _uncorrected(
+    name: str, requantization: Proven, bias: Integers, condition: str
+) -> tuple[tuple[Array, ...], Fields]:
+    """Returns the arrays of a proven form and the members of the struct that point to them."""
+    multipliers = requantization.multipliers
+    if requantization.scheme is Scheme.LINE:
+        offsets = requantization.offsets + bias * multipliers
+        added = Array(f"{name}_offset", "int64_t", offsets, condition)
+    else:
+        added = Array(f"{name}_bias", "int32_t", bias, condition)
+    arrays = (
+        Array(f"{name}_multiplier", "int32_t", multipliers, condition),
+        added,
+        Array(f"{name}_shift", "int8_t", requantization.shifts, condition),
+    )
+    return arrays, _pointers(name, requantization.scheme.name, arrays)
+
+
+def _corrected(name: str, corrected: Corrected, bias: Integers) -> tuple[tuple[Array, ...], Fields]:
+    """Returns the same of a corrected rounding, which hosts alone have."""
+    more, less = (np.ascontiguousarray(_whole_lanes(each).T) for each in (corrected.more, corrected.less))
+    constants: tuple[tuple[str, str, Integers], ...] = (
+        ("multiplier", "int32_t", _whole_lanes(corrected.multipliers)),
+        ("bias", "int32_t", _whole_lanes(bias)),
+        ("places", "int32_t", _whole_lanes(corrected.shifts - 32)),
+        ("more", "int32_t", more),
+        ("less", "int32_t", less),
+    )
+    arrays = tuple(Array(f"{name}_{member}", c_type, values, HOST) for member, c_type, values in constants)
+    return arrays, (
+        *_pointers(name, "CORRECTED", arrays),
+        ("q.corrections", more.size),
+        ("q.padded", more.shape[1]),
+    )
+
+
+def _whole_lanes(values: Integers) -> Integers:
+    """Returns (channels, ...) values up to a multiple of `LANES`, the last repeated, for loads of vectors."""
+    widths = [(0, -len(values) % LANES), *[(0, 0)] * (values.ndim - 1)]
+    return np.pad(values, widths, mode="edge")
+
+
+def _pointers(name: str, scheme: str, arrays: Sequence[Array]) -> Fields:
+    """Returns the members that say in which form there is requantization and where its constants are."""
+    pointers = ((f"q.{array.name.removeprefix(f'{name}_')}", array.name) for array in arrays)
+    return ("q.scheme", f"SCHEME_{scheme}"), *pointers
 
 
 def size_text(tensor: Tensor) -> str:

@@ -2,30 +2,35 @@
 
 import numpy as np
 
+from edgecifar.choices import Optimize
+from edgecifar.microcontroller.correcting import correct
 from edgecifar.microcontroller.fixedpoint import Integers
 from edgecifar.microcontroller.graph import Operator
 from edgecifar.microcontroller.numerics import Products, of_products
 from edgecifar.microcontroller.operators.common import (
     INT8,
+    Constants,
+    OnHost,
     Setting,
     activation_range,
     check_image,
     proven,
-    requantization_arrays,
+    requantization_constants,
     size_text,
     window,
 )
 from edgecifar.microcontroller.operators.layouts import (
     DEPTH_MULTIPLE,
+    host_bias,
+    host_fields,
     padded,
     scratch_bytes,
     spared_bytes,
     sums_text,
     weight_fields,
     weight_layouts,
-    x86_fields,
 )
-from edgecifar.microcontroller.proving import Proven, accumulator_range
+from edgecifar.microcontroller.proving import Proven, Range, accumulator_range
 from edgecifar.microcontroller.steps import Array, Source, Step, whole
 
 DENSE_CHUNK = 256
@@ -44,8 +49,9 @@ def convolution(operator: Operator, setting: Setting) -> Step:
     products = kernel_height * kernel_width * depth
     multiple = DEPTH_MULTIPLE[setting.optimize]
     flat = padded(weights.reshape(channels, products), multiple)
-    requantization, bias = _requantized(operator, setting, flat, Products.CONVOLUTION)
-    arrays, fields = requantization_arrays(setting.name, requantization, bias)
+    requantization, constants = _requantized(
+        operator, setting, flat, Products.CONVOLUTION, source.zero_point - INT8[0]
+    )
     height, width, _ = source.image
     kernel = f"{kernel_height}x{kernel_width}"
     members: dict[str, str | int] = {
@@ -73,14 +79,15 @@ def convolution(operator: Operator, setting: Setting) -> Step:
         sources=(Source(source, rows.reach),),
         result=result,
         fields=(
-            *fields,
+            *constants.fields,
             *weight_fields(setting, flat),
             ("weight_sums", sums_text(setting)),
             ("depth", flat.shape[1]),
             *members.items(),
         ),
-        x86_fields=x86_fields(setting, members),
-        arrays=(*layouts, *arrays),
+        board_fields=constants.board_fields,
+        host_fields=(*constants.host_fields, *host_fields(setting, weights, members)),
+        arrays=(*layouts, *constants.arrays),
         requantization=requantization,
         scratch_bytes=scratch_bytes(flat, setting.optimize),
         multiply_adds=result.elements * products,
@@ -99,8 +106,7 @@ def depthwise(operator: Operator, setting: Setting) -> Step:
         raise operator.refuse(f"has weights for {channels} channels, but its input has {depth}")
     rows, columns = window(operator, 0, kernel_height), window(operator, 1, kernel_width)
     taps = weights.reshape(-1, channels)
-    requantization, bias = _requantized(operator, setting, taps.T, Products.CONVOLUTION)
-    arrays, fields = requantization_arrays(setting.name, requantization, bias)
+    requantization, constants = _requantized(operator, setting, taps.T, Products.CONVOLUTION, 0)
     return Step(
         kernel="depthwise",
         name=setting.name,
@@ -109,7 +115,7 @@ def depthwise(operator: Operator, setting: Setting) -> Step:
         sources=(Source(source, rows.reach),),
         result=result,
         fields=(
-            *fields,
+            *constants.fields,
             ("weights", f"{setting.name}_weights"),
             ("in_height", height),
             ("in_width", width),
@@ -126,7 +132,9 @@ def depthwise(operator: Operator, setting: Setting) -> Step:
             ("pad_y", rows.before),
             ("pad_x", columns.before),
         ),
-        arrays=(Array(f"{setting.name}_weights", "model_weight", taps), *arrays),
+        board_fields=constants.board_fields,
+        host_fields=constants.host_fields,
+        arrays=(Array(f"{setting.name}_weights", "model_weight", taps), *constants.arrays),
         requantization=requantization,
         scratch_bytes=4 * channels,
         multiply_adds=result.elements * len(taps),
@@ -142,8 +150,7 @@ def fully_connected(operator: Operator, setting: Setting) -> Step:
     source, result = operator.input(0), operator.output
     if source.elements % depth or source.elements // depth * channels != result.elements:
         raise operator.refuse(f"has weights for {depth} inputs, but {source.name} has {source.elements}")
-    requantization, bias = _requantized(operator, setting, weights, Products.DENSE)
-    arrays, fields = requantization_arrays(setting.name, requantization, bias)
+    requantization, constants = _requantized(operator, setting, weights, Products.DENSE, None)
     return Step(
         kernel="dense",
         name=setting.name,
@@ -151,14 +158,16 @@ def fully_connected(operator: Operator, setting: Setting) -> Step:
         sources=(Source(source, whole(source.image[0])),),
         result=result,
         fields=(
-            *fields,
+            *constants.fields,
             ("weights", f"{setting.name}_weights"),
             ("depth", depth),
             ("in_zero", source.zero_point),
             ("out_channels", channels),
             ("vectors", source.elements // depth),
         ),
-        arrays=(Array(f"{setting.name}_weights", "model_weight", weights), *arrays),
+        board_fields=constants.board_fields,
+        host_fields=constants.host_fields,
+        arrays=(Array(f"{setting.name}_weights", "model_weight", weights), *constants.arrays),
         requantization=requantization,
         scratch_bytes=4 * channels + 2 * min(depth, DENSE_CHUNK),
         multiply_adds=source.elements * channels,
@@ -177,15 +186,16 @@ def _weights(operator: Operator) -> Integers:
 
 
 def _requantized(
-    operator: Operator, setting: Setting, weights: Integers, products: Products
-) -> tuple[Proven, Integers]:
-    """Returns the requantization of sums of products and the bias.
+    operator: Operator, setting: Setting, weights: Integers, products: Products, excess: int | None
+) -> tuple[Proven, Constants]:
+    """Returns the requantization of sums of products, and the same in C, with the bias.
 
     Args:
         operator: With weights as input 1 and perhaps a bias as input 2.
         setting: The engine.
         weights: (channels, products).
         products: What is summed.
+        excess: By how much the inputs that hosts multiply are larger; None: hosts have no form of their own.
     """
     channels = len(weights)
     bias = np.zeros(channels, np.int64)
@@ -202,4 +212,10 @@ def _requantized(
         products,
     )  # fmt: skip
     low, high = accumulator_range(weights, bias, INT8, source.zero_point)
-    return proven(operator, engine, low, high, activation_range(operator)), bias
+    limits = activation_range(operator)
+    requantization = proven(operator, engine, low, high, limits)
+    host = None
+    if setting.optimize is Optimize.SPEED and excess is not None:
+        range_ = Range(low, high, *limits, zero_point=operator.output.zero_point)
+        host = OnHost(host_bias(operator, weights, bias, excess), correct(engine, range_))
+    return requantization, requantization_constants(setting.name, requantization, bias, host)

@@ -18,7 +18,7 @@ from edgecifar.microcontroller.operators.common import (
     Setting,
     activation_range,
     proven,
-    requantization_arrays,
+    requantization_constants,
     size_text,
 )
 from edgecifar.microcontroller.steps import ELEMENTWISE, Array, Source, Step, whole
@@ -78,9 +78,9 @@ def multiplication(operator: Operator, setting: Setting) -> Step:
     ends = [(x - first.zero_point) * (y - second.zero_point) for x in INT8 for y in INT8]
     low, high = np.array([min(*ends, 0)], np.int64), np.array([max(*ends, 0)], np.int64)
     requantization = proven(operator, engine, low, high, activation_range(operator))
-    arrays, fields = requantization_arrays(setting.name, requantization, np.zeros(1, np.int64))
-    extra = (*fields, ("zero_a", first.zero_point), ("zero_b", second.zero_point))
-    return _step(operator, setting, "multiply", extra, arrays, requantization=requantization)
+    constants = requantization_constants(setting.name, requantization, np.zeros(1, np.int64))
+    extra = (*constants.fields, ("zero_a", first.zero_point), ("zero_b", second.zero_point))
+    return _step(operator, setting, "multiply", extra, constants.arrays, requantization=requantization)
 
 
 def _inputs(operator: Operator) -> tuple[Tensor, Tensor]:

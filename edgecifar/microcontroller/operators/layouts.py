@@ -1,4 +1,4 @@
-"""Orders of a convolution's weights: as they are, and as the inner loops of x86 and of Arm take them in."""
+"""Orders of a convolution's weights: as they are, and as the inner loops of hosts and of Arm take them in."""
 
 from collections.abc import Mapping
 
@@ -6,23 +6,28 @@ import numpy as np
 
 from edgecifar.choices import Optimize
 from edgecifar.microcontroller.fixedpoint import Integers
-from edgecifar.microcontroller.operators.common import Setting
-from edgecifar.microcontroller.steps import Array
+from edgecifar.microcontroller.graph import Operator
+from edgecifar.microcontroller.operators.common import HOST, LANES, Setting
+from edgecifar.microcontroller.proving import fits_int32
+from edgecifar.microcontroller.steps import Array, Fields
 
 QUAD = 4
 """Products that inner loops take at once: runs of them are padded with zeros to a multiple."""
 DEPTH_MULTIPLE = {Optimize.SPEED: 2 * QUAD, Optimize.SIZE: QUAD, Optimize.RAM: QUAD}
 """What a convolution's products are padded to."""
-LANES = 16
-"""Output channels that the inner loops for x86 compute at once."""
 MASK_BITS = 32
 """Weights that a word says are zero or not, where zeros are left out."""
 POSITIONS = 8
 """Positions that they compute at once."""
 QUAD_CHANNELS = 4
 """Output channels that the inner loops for Arm compute at once."""
+DOT_MULTIPLE = 32
+"""What runs of weights are padded to where compilers vectorize sums of products."""
+BYTE = 255
+"""The largest input that hosts multiply."""
 X86 = "defined(MODEL_X86)"
-PLAIN = "!defined(MODEL_X86) && !defined(MODEL_QUADS)"
+DOTS = "defined(MODEL_HOST) && !defined(MODEL_X86)"
+PLAIN = "!defined(MODEL_HOST) && !defined(MODEL_QUADS)"
 """Condition of weights as they are, where other targets have them in another order."""
 
 Members = Mapping[str, str | int]
@@ -65,14 +70,16 @@ def weight_layouts(
         return (Array(name, "model_weight", flat),)
     runs = padded(weights.reshape(len(weights), *_runs(members)), QUAD)
     lanes = _blocks(runs.reshape(len(weights), -1), LANES)
+    dots = padded(padded(flat, DOT_MULTIPLE), LANES, axis=0)
     quads = np.ascontiguousarray(_blocks(flat, QUAD_CHANNELS).astype(np.int8))
     sums = padded(weights.reshape(len(weights), -1).sum(axis=1), LANES)
     return (
         Array(name, "model_weight", flat, PLAIN),
-        Array(name, "int8_t", lanes, X86),
+        Array(name, "conv_weight", lanes, X86),
+        Array(name, "conv_weight", dots, DOTS),
         Array(name, "uint32_t", quads.view("<u4"), "defined(MODEL_QUADS)"),
-        Array(f"{setting.name}_sums", "int32_t", sums, f"{X86} || defined(MODEL_MVE)"),
-        Array(f"{setting.name}_runs", "int32_t", _run_starts(members), X86),
+        Array(f"{setting.name}_sums", "int32_t", sums, "defined(MODEL_MVE)"),
+        Array(f"{setting.name}_runs", "int32_t", _run_starts(members), HOST),
     )
 
 
@@ -92,7 +99,7 @@ def spared_bytes(setting: Setting, flat: Integers) -> int:
     return max(channels * depth - channels * 4 * (words + 1) - int(np.count_nonzero(flat)), 0)
 
 
-def weight_fields(setting: Setting, flat: Integers) -> tuple[tuple[str, str | int], ...]:
+def weight_fields(setting: Setting, flat: Integers) -> Fields:
     """Returns the members of the struct that point to the weights.
 
     Args:
@@ -125,17 +132,47 @@ def sums_text(setting: Setting) -> str:
     return f"CONV_SUMS({setting.name}_sums)" if setting.optimize is Optimize.SPEED else "NULL"
 
 
-def x86_fields(setting: Setting, members: Members) -> tuple[tuple[str, str | int], ...]:
-    """Returns the members of the struct that only the loops for x86 have."""
+def host_fields(setting: Setting, weights: Integers, members: Members) -> Fields:
+    """Returns the members of the struct that only the loops for hosts have.
+
+    Args:
+        setting: Of the layer.
+        weights: (channels, kernel height, kernel width, input channels).
+        members: The geometry, as in the C struct.
+    """
     if setting.optimize is not Optimize.SPEED:
         return ()
     runs, length = _runs(members)
-    return ("run_starts", f"{setting.name}_runs"), ("runs", runs), ("run", -(-length // QUAD) * QUAD)
+    return (
+        ("run_starts", f"{setting.name}_runs"),
+        ("runs", runs),
+        ("run", length),
+        ("pairs_fit", int(_pairs_fit(weights.reshape(len(weights), runs, length)))),
+    )
 
 
-def x86_window(members: Members) -> int:
-    """Returns how many inputs the rows under the kernel have, and those that are read behind them."""
-    return int(members["kernel_height"]) * _row_length(members) + QUAD - 1
+def host_bias(operator: Operator, weights: Integers, bias: Integers, excess: int) -> Integers:
+    """Returns what hosts add to their sums of products, (channels,).
+
+    Args:
+        operator: For the error.
+        weights: (channels, products).
+        bias: (channels,) added to the products of inputs less their zero point.
+        excess: By how much the inputs that hosts multiply are larger than those.
+
+    Raises:
+        ExportError: Their sums can overflow 32 bits.
+    """
+    changed: Integers = bias - weights.sum(axis=1) * excess
+    most = np.abs(weights).sum(axis=1) * BYTE + np.abs(changed)
+    if not fits_int32(-most, most):
+        raise operator.refuse("can overflow its 32-bit accumulators")
+    return changed
+
+
+def window_size(members: Members) -> int:
+    """Returns how many inputs the rows under the kernel have, and are read behind them."""
+    return int(members["kernel_height"]) * _row_length(members) + DOT_MULTIPLE - 1
 
 
 def _row_length(members: Members) -> int:
@@ -156,6 +193,19 @@ def _run_starts(members: Members) -> Integers:
     runs, _ = _runs(members)
     columns = np.arange(runs // height) * int(members["dilation_x"]) * int(members["in_channels"])
     return (np.arange(height)[:, None] * _row_length(members) + columns).astype(np.int64)
+
+
+def _pairs_fit(runs: Integers) -> bool:
+    """Returns whether the sum of two neighbours' products with bytes from 0 to 255 always fits 16 bits.
+
+    Args:
+        runs: (channels, runs, products): weights.
+    """
+    whole = padded(runs, 2)
+    pairs = whole.reshape(*whole.shape[:2], -1, 2)
+    most = np.maximum(pairs, 0).sum(axis=-1).max(initial=0) * BYTE
+    least = np.minimum(pairs, 0).sum(axis=-1).min(initial=0) * BYTE
+    return bool(least >= -(1 << 15) and most < 1 << 15)
 
 
 def _blocks(weights: Integers, lanes: int) -> Integers:

@@ -10,7 +10,7 @@ from edgecifar.microcontroller.operators.common import (
     activation_range,
     check_image,
     proven,
-    requantization_arrays,
+    requantization_constants,
     size_text,
     window,
 )
@@ -67,7 +67,7 @@ def mean(operator: Operator, setting: Setting) -> Step:
     )
     low, high = (np.array([(limit - source.zero_point) * count], np.int64) for limit in INT8)
     requantization = proven(operator, engine, low, high, INT8)
-    arrays, fields = requantization_arrays(
+    constants = requantization_constants(
         setting.name, requantization, np.array([-source.zero_point * count], np.int64)
     )
     return Step(
@@ -76,7 +76,7 @@ def mean(operator: Operator, setting: Setting) -> Step:
         about=f"mean over the image: {size_text(source)} -> {size_text(result)}",
         sources=(Source(source, whole(height)),),
         result=result,
-        fields=(*fields, ("positions", count), ("channels", channels)),
-        arrays=arrays,
+        fields=(*constants.fields, ("positions", count), ("channels", channels)),
+        arrays=constants.arrays,
         requantization=requantization,
     )

@@ -210,6 +210,42 @@ class Taps:
     """The model's output, (N, classes)."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Probe:
+    """What a batch gave in one layer and at the end, with that layer's output asked for."""
+
+    output: Array
+    """Of the layer, (N, ...), channels last."""
+    final: Array
+    """The model's output, (N, classes); the plain model's, if asking changed nothing."""
+
+
+class Probed(Protocol):
+    """A model in an engine that computes otherwise once asked for its layers, so one is asked at a time."""
+
+    layers: tuple[Layer, ...]
+    """In an order in which each follows those that it reads."""
+    input: TensorInfo
+    info: EngineInfo
+
+    def plain(self, batch: Array) -> Array:
+        """Returns the outputs with no layer asked for.
+
+        Args:
+            batch: (N, ...) in the input's dtype and layout; any N.
+        """
+        ...
+
+    def look(self, place: int, batch: Array) -> Probe:
+        """Returns what the layer at one place of `layers` gives, and the outputs beside it.
+
+        Args:
+            place: Of the layer.
+            batch: As for `plain`.
+        """
+        ...
+
+
 class Tapped(Protocol):
     """A model in an engine that also gives what its layers gave."""
 

@@ -78,6 +78,9 @@ class Strayed(Record):
     """By layer: the largest difference in quantization steps; None where the layer is not quantized alike."""
     first: str | None
     """The first layer with any; None: there is none."""
+    hidden: tuple[str, ...] | None = None
+    """Layers, in order, at which it may have strayed before, since to ask for them changes what it computes;
+    None: all layers were had at a time. Where they were not, `steps` ends with the first that strays."""
 
 
 class KeptInFloat(Record):
@@ -121,4 +124,6 @@ class LayersReport(Record):
     advice: Advice | None
     """None: no layer falls behind."""
     strayed: tuple[Strayed, ...] = ()
+    not_looked_into: tuple[str, ...] = ()
+    """Sentences on runtimes that were asked for."""
     what_if: WhatIf | None = None

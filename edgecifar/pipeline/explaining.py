@@ -10,13 +10,14 @@ import numpy as np
 
 from edgecifar.artifacts import Dataset, Preprocessing
 from edgecifar.artifacts.diagnosis import Diagnosis
-from edgecifar.artifacts.layers import LayersReport, Strayed
+from edgecifar.artifacts.layers import LayersReport
 from edgecifar.chatter import diverted
 from edgecifar.choices import Source, Split
 from edgecifar.errors import EdgecifarError, VerificationError
 from edgecifar.exporting.options import Io, Precision
 from edgecifar.host import core_count
 from edgecifar.pipeline.proving import Model, as_list, comparison_images, reference_place, with_known_names
+from edgecifar.pipeline.straying import asked_for, find_strays
 from edgecifar.pipeline.subjects import (
     Subject,
     check_classes,
@@ -27,28 +28,18 @@ from edgecifar.pipeline.subjects import (
     place_of,
 )
 from edgecifar.progress import SILENT, Progress
-from edgecifar.protocol import Tapped
 from edgecifar.runtimes import get_runtime
 from edgecifar.runtimes.tapping import TAPPED_RUNTIMES, open_tapped
 from edgecifar.verification.diagnosis import Site, diagnose, try_mistakes
 from edgecifar.verification.diagnosis.logged import read_logged
-from edgecifar.verification.feeding import Feeding
 from edgecifar.verification.inputs import InputSpec
-from edgecifar.verification.layers import compare_layers, find_stray, measure_what_if
+from edgecifar.verification.layers import compare_layers, measure_what_if
 from edgecifar.verification.running import balanced_order
 
 LAYER_IMAGES = 50
 """Every element of every layer counts: fifty images give millions in the first layers, 500 in the last."""
-STRAY_IMAGES = 10
-"""Reference kernels take their time, and one image shows where a runtime strays."""
 WHAT_IF_IMAGES = 500
 DIAGNOSIS_IMAGES = 200
-
-_TWINS = {
-    "litert": ("litert-builtin", "litert-reference"),
-    "litert-builtin": ("litert",),
-    "litert-reference": ("litert",),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +78,8 @@ def explain_layers(
         data_dir: Where they lie.
         limit: Most images, balanced over the classes, where LAYER_IMAGES and WHAT_IF_IMAGES are more.
         what_if: So many of the worst layers are kept in float, each alone and all together; 0: none.
-        runtimes: In which to look; none: the usual one for each file.
+        runtimes: In which to look, "all" for each that is here; none: the usual one for each file. The
+            first that gives all layers is compared with the reference, the others with it.
         preprocessing: What model files see that lie in no bundle or run.
         against_preprocessing: What such a file sees if it is the reference, as for `verify`.
         progress: Told of each model.
@@ -102,6 +94,7 @@ def explain_layers(
             "There is no layer to compare: --layers looks into compressed TFLite and ONNX files.",
             "Name a bundle or a file of int8, float16 or dynamic range.",
         )
+    subjects = asked_for(subjects, runtimes)
     place = reference_place(paths[0], against)
     resize = preprocessing.resize if isinstance(preprocessing, InputSpec) else None
     folder = None if data_dir is None else Path(data_dir)
@@ -226,38 +219,11 @@ def _explain(
         few,
         progress,
     )
-    strayed = _strayed(subject, actual, few, threads)
+    strayed, not_looked_into = find_strays(subject, actual, few, runtimes)
     cost = None
     if many is not None:
         cost = measure_what_if(
             (expected, reference.feeding), (actual, subject.feeding), report, what_if, many, progress
         )
-    return report.model_copy(update={"strayed": strayed, "what_if": cost})
-
-
-def _strayed(subject: Subject, actual: Tapped, data: Dataset, threads: int) -> tuple[Strayed, ...]:
-    """Returns where other runtimes stray from the one that was looked into: for files of integers alone."""
-    if not any(layer.output.scale for layer in actual.layers):
-        return ()
-    images = data.images[:STRAY_IMAGES]
-    others: list[tuple[Tapped, Feeding]] = [
-        (open_tapped(subject.path, name, threads), subject.feeding)
-        for name in _TWINS.get(actual.info.runtime, ())
-    ]
-    twin = None if subject.suffix == ".tflite" else _twin(subject)
-    if twin is not None:
-        others.append((open_tapped(twin.path, None, threads), twin.feeding))
-    mine = subject.feeding.encode(images, actual.input)
-    return tuple(
-        find_stray(other, actual, [(feeding.encode(images, other.input), mine)]) for other, feeding in others
-    )
-
-
-def _twin(subject: Subject) -> Subject | None:
-    """Returns the int8 TFLite file of the same bundle."""
-    if subject.origin is None:
-        return None
-    return next(
-        (one for one in open_subjects(subject.origin) if (one.format, one.precision) == ("tflite", "int8")),
-        None,
-    )
+    update = {"strayed": strayed, "not_looked_into": not_looked_into, "what_if": cost}
+    return report.model_copy(update=update)

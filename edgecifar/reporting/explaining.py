@@ -1,6 +1,6 @@
 """Layers and diagnoses in a terminal: the table, and in sentences what it comes to."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgecifar.artifacts.diagnosis import Conclusion, Diagnosis, Hypothesis
-from edgecifar.artifacts.layers import LayerQuality, LayersReport, WhatIf
+from edgecifar.artifacts.layers import LayerQuality, LayersReport, Strayed, WhatIf
 from edgecifar.reporting.tables import NOTHING, count, percent
 
 ROOMY = 110
@@ -35,11 +35,13 @@ def advice_sentence(report: LayersReport) -> str:
 
 
 def stray_sentences(report: LayersReport) -> tuple[str, ...]:
-    """Returns for each other runtime where it first gives other integers, and by how many steps."""
+    """Returns for each other runtime where it first gives other integers, or why that is not known."""
     sentences = []
     for other in report.strayed:
         known = [step for step in other.steps if step is not None]
-        if not known:
+        if other.hidden is not None:
+            sentences.append(_probed_sentence(other, known, other.hidden))
+        elif not known:
             sentences.append(f"{other.runtime} and {other.against}: no layer is quantized alike.")
         elif other.first is None:
             sentences.append(f"{other.runtime} gives the integers of {other.against} in every layer.")
@@ -48,7 +50,24 @@ def stray_sentences(report: LayersReport) -> tuple[str, ...]:
                 f"{other.runtime} strays from {other.against} first at {short_name(other.first)}; the "
                 f"largest difference in any layer is {count(max(known))} steps."
             )
-    return tuple(sentences)
+    return (*sentences, *report.not_looked_into)
+
+
+def _probed_sentence(other: Strayed, known: Sequence[int], hidden: Sequence[str]) -> str:
+    names = ", ".join(short_name(name) for name in hidden)
+    if other.first is not None:
+        where = f"{other.runtime} strays from {other.against} first at {short_name(other.first)}"
+        most = max(known)
+        reach = f"by up to {count(most)} step{'' if most == 1 else 's'}"
+        if not hidden:
+            return f"{where}, {reach}."
+        return f"{where}, {reach}, or before it: asked for {names}, it computes otherwise."
+    if not hidden:
+        return f"{other.runtime} gives the integers of {other.against} in every layer."
+    return (
+        f"{other.runtime} gives the integers of {other.against} in every layer that can be looked at; asked "
+        f"for {names}, it computes otherwise."
+    )
 
 
 @dataclass(frozen=True, slots=True)

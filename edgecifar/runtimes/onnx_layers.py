@@ -1,5 +1,6 @@
 """The layers of an ONNX file, and what each gives: ONNX Runtime on a copy with more outputs."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,6 @@ from edgecifar.protocol import Array, Taps
 from edgecifar.runtimes.onnx_graph import GraphReader
 from edgecifar.runtimes.onnxruntime import CPU, Provider
 
-RUNTIMES = (CPU.name,)
-
 
 class TappedOnnx:
     """An ONNX model in ONNX Runtime, with the outputs of its layers."""
@@ -22,14 +21,16 @@ class TappedOnnx:
     def __init__(self, path: Path, runtime: str, threads: int) -> None:
         plain = CPU.load(path, threads)
         self.input, self.info = plain.input, replace(plain.info, runtime=runtime)
-        model = onnx.load(path)
-        reader = GraphReader(path, model.graph)
+        self._model = onnx.load(path)
+        graph = self._model.graph
+        reader = GraphReader(path, graph)
         reader.read()
         self._path = path
         self._taps = reader.taps()
         self._image = reader.image
-        self._final = model.graph.output[0].name
-        self._session = _start(path, model, self._names(), threads)
+        self._own_outputs = [value.name for value in graph.output]
+        self._final = self._own_outputs[0]
+        self._session = _start(path, self._with_outputs(self._names()), threads)
         self._batch = self.input.shape[0]
         probe = np.zeros((1, *(size or 1 for size in self.input.shape[1:])), self.input.dtype)
         found = self._evaluate(probe)
@@ -51,6 +52,24 @@ class TappedOnnx:
             np.concatenate([run.final for run in runs]),
         )
 
+    def tap(self, place: int) -> tuple[bytes, int]:
+        """Returns a copy of the file that gives a layer's output too, and its place among the outputs."""
+        name = self._taps[place].tensor
+        return self._with_outputs([name]), [*dict.fromkeys((*self._own_outputs, name))].index(name)
+
+    def arrange(self, place: int, raw: Array) -> Array:
+        """Returns a layer's output, as an engine gave it for such a copy, with its channels last."""
+        return _last(raw, self._taps[place].is_channels_first)
+
+    def _with_outputs(self, names: Iterable[str]) -> bytes:
+        outputs = self._model.graph.output
+        del outputs[len(self._own_outputs) :]
+        outputs.extend(
+            onnx.ValueInfoProto(name=name) for name in dict.fromkeys(names) if name not in self._own_outputs
+        )
+        content: bytes = self._model.SerializeToString()
+        return content
+
     def _names(self) -> list[str]:
         wanted = dict.fromkeys([*(tap.tensor for tap in self._taps), self._image.tensor, self._final])
         return [name for name in wanted if name != self.input.name]
@@ -71,22 +90,18 @@ def _last(array: Array, is_channels_first: bool) -> Array:  # noqa: FBT001  a fa
     return np.moveaxis(array, 1, -1) if is_channels_first and array.ndim == 4 else array
 
 
-def _start(path: Path, model: onnx.ModelProto, names: list[str], threads: int) -> Any:
-    """Returns a session of a copy that gives the named tensors beside its output.
+def _start(path: Path, content: bytes, threads: int) -> Any:
+    """Returns a session of a copy that gives its layers' tensors beside its output.
 
     What ONNX Runtime fuses stays fused: the tensors are those that its fused kernels write.
     """
     import onnxruntime
 
-    own = {value.name for value in model.graph.output}
-    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in own)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
     with diverted():
         try:
-            return onnxruntime.InferenceSession(
-                model.SerializeToString(), options, providers=[Provider.CPU.value]
-            )
+            return onnxruntime.InferenceSession(content, options, providers=[Provider.CPU.value])
         except ValueError as error:
             raise ModelError(f"{path}: the outputs of its layers cannot be had ({error}).") from error

@@ -58,17 +58,7 @@ class OpenVINOModel:
 
         self._path = path
         self.input, self.output = _describe(path)
-        try:
-            core = openvino.Core()
-            settings = {
-                # Else a CPU with bfloat16 computes in it.
-                "INFERENCE_PRECISION_HINT": "f32",
-                "INFERENCE_NUM_THREADS": threads,
-                "NUM_STREAMS": 1,
-            }
-            self._model = core.compile_model(core.read_model(path), _DEVICE, settings)
-        except RuntimeError as error:
-            raise self._refusal(error) from error
+        self._model = compile_for_cpu(path, threads)
         # The scale of a dynamically quantized activation is that of the whole batch: an image's result
         # would depend on the images beside it.
         self._chunk = self.input.shape[0] or (1 if b"DynamicQuantizeLinear" in path.read_bytes() else CHUNK)
@@ -101,12 +91,35 @@ class OpenVINOModel:
         try:
             outputs = self._model([np.ascontiguousarray(batch)])
         except RuntimeError as error:
-            raise self._refusal(error) from error
+            raise refusal(self._path, error) from error
         return np.array(outputs[0])[:count]
 
-    def _refusal(self, error: RuntimeError) -> ModelError:
-        reason = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        return ModelError(f"{self._path}: OpenVINO refuses it: {reason[-1].rstrip('.')}.")
+
+def compile_for_cpu(path: Path, threads: int) -> Any:
+    """Returns a file as OpenVINO's CPU plugin computes it.
+
+    Raises:
+        ModelError: OpenVINO refuses the file.
+    """
+    import openvino
+
+    settings = {
+        # Else a CPU with bfloat16 computes in it.
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+    }
+    try:
+        core = openvino.Core()
+        return core.compile_model(core.read_model(path), _DEVICE, settings)
+    except RuntimeError as error:
+        raise refusal(path, error) from error
+
+
+def refusal(path: Path, error: RuntimeError) -> ModelError:
+    """Returns OpenVINO's complaint about a file as an error; its last line has the reason."""
+    reason = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return ModelError(f"{path}: OpenVINO refuses it: {reason[-1].rstrip('.')}.")
 
 
 def _describe(path: Path) -> tuple[TensorInfo, TensorInfo]:

@@ -1,15 +1,22 @@
 """Models opened for a look inside: with what each of their layers gives."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgecifar.errors import VerificationError
-from edgecifar.protocol import Tapped
+from edgecifar.protocol import Probed, Tapped
+
+if TYPE_CHECKING:
+    from edgecifar.runtimes.onnx_layers import TappedOnnx
+    from edgecifar.runtimes.tflite_layers import TappedTFLite
 
 TAPPED_RUNTIMES = {
-    ".tflite": ("litert", "litert-builtin", "litert-reference"),
+    ".tflite": ("litert", "litert-builtin", "litert-reference", "tflm"),
     ".onnx": ("ort-cpu",),
 }
-"""By file ending: the runtimes that give intermediate tensors, the most used first."""
+"""By file ending: the runtimes that give all intermediate tensors of a run, the most used first."""
+PROBED_RUNTIMES = ("openvino",)
+"""Those that give one layer at a time, of files with any of these endings."""
 
 
 def open_tapped(path: Path, runtime: str | None, threads: int) -> Tapped:
@@ -22,8 +29,31 @@ def open_tapped(path: Path, runtime: str | None, threads: int) -> Tapped:
 
     Raises:
         VerificationError: No runtime gives the layers of such a file, or not this one.
-        ModelError: The file is missing, damaged, or no image classifier.
+        EngineMissingError: The runtime is not installed.
+        ModelError: The file is missing, damaged, no image classifier, or refused by the runtime.
     """
+    return _open(path, runtime, threads)
+
+
+def open_probed(path: Path, threads: int) -> Probed:
+    """Returns the model in OpenVINO, which gives the output of one layer at a time.
+
+    Args:
+        path: A `.tflite` or `.onnx` file.
+        threads: Of the engine.
+
+    Raises:
+        VerificationError: The layers of such a file cannot be looked into.
+        EngineMissingError: OpenVINO is not installed.
+        ModelError: The file is missing, damaged, no image classifier, or refused by OpenVINO.
+    """
+    described = _open(path, None, threads)
+    from edgecifar.runtimes.openvino_layers import ProbedOpenVINO
+
+    return ProbedOpenVINO(path, described, threads)
+
+
+def _open(path: Path, runtime: str | None, threads: int) -> "TappedOnnx | TappedTFLite":
     known = TAPPED_RUNTIMES.get(path.suffix)
     if known is None:
         raise VerificationError(

@@ -1,6 +1,7 @@
-"""The layers of a TFLite file, and what each gives: LiteRT on a copy with more outputs."""
+"""The layers of a TFLite file, and what each gives: LiteRT on a copy with more outputs, or TFLM."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from edgecifar.chatter import diverted
 from edgecifar.errors import ModelError
 from edgecifar.protocol import MODEL_INPUT, Array, Geometry, Layer, LayerKind, Taps, TensorInfo
 from edgecifar.runtimes.litert import BUILTIN, REFERENCE, XNNPACK, Kernels
+from edgecifar.runtimes.tflm import MICRO, PreservedTensors
 
 _OPERATORS = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
 _TYPES = {value: name.lower() for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
@@ -42,27 +44,32 @@ _KERNELS = {
     BUILTIN.name: (BUILTIN, Kernels.BUILTIN),
     REFERENCE.name: (REFERENCE, Kernels.REFERENCE),
 }
-RUNTIMES = tuple(_KERNELS)
 
 
 class TappedTFLite:
-    """A TFLite model in LiteRT, with the outputs of its layers."""
+    """A TFLite model in LiteRT or TensorFlow Lite Micro, with the outputs of its layers."""
 
     def __init__(self, path: Path, runtime: str, threads: int) -> None:
-        adapter, kernels = _KERNELS[runtime]
-        plain = adapter.load(path, threads)
+        is_micro = runtime == MICRO.name
+        plain = MICRO.load(path, threads) if is_micro else _KERNELS[runtime][0].load(path, threads)
         self.input, self.info = plain.input, plain.info
-        model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
-        graph = model.subgraphs[0]
-        reader = _Reader(path, model, graph)
+        self._model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+        self._graph = self._model.subgraphs[0]
+        reader = _Reader(path, self._model, self._graph)
         reader.read()
         self._path = path
-        self._final = int(graph.outputs[0])
+        self._own_outputs = [int(index) for index in self._graph.outputs]
+        self._final = self._own_outputs[0]
         self._taps = reader.taps
         self._image = reader.image
         self.layers = tuple(reader.layers)
-        self._interpreter = self._start(model, graph, kernels, threads)
-        self._input_index = int(graph.inputs[0])
+        self._input_index = int(self._graph.inputs[0])
+        self._interpreter: Any
+        if is_micro:
+            # It writes over tensors, outputs or not, so it has to be told to keep them.
+            self._interpreter = PreservedTensors(path)
+        else:
+            self._interpreter = self._start(_KERNELS[runtime][1], threads)
 
     def run(self, batch: Array) -> Taps:
         """Returns the outputs of all layers, image by image: what an app sees.
@@ -92,22 +99,32 @@ class TappedTFLite:
             return info.dequantize(image[np.newaxis])
         return info.dequantize(self._interpreter.get_tensor(index))
 
-    def _start(self, model: Any, graph: Any, kernels: Kernels, threads: int) -> Any:
+    def tap(self, place: int) -> tuple[bytes, int]:
+        """Returns a copy of the file that gives a layer's output too, and its place among the outputs."""
+        index = self._taps[place]
+        return self._with_outputs([index]), [*dict.fromkeys((*self._own_outputs, index))].index(index)
+
+    def arrange(self, place: int, raw: Array) -> Array:
+        """Returns a layer's output, as an engine gave it for such a copy, with its channels last."""
+        return raw.reshape(-1, *self.layers[place].output.shape)
+
+    def _with_outputs(self, added: Iterable[int]) -> bytes:
+        # Signatures name outputs by their place among those that the file had.
+        self._graph.outputs = np.array([*dict.fromkeys((*self._own_outputs, *added))], np.int32)
+        builder = flatbuffers.Builder(1024)
+        builder.Finish(self._model.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+    def _start(self, kernels: Kernels, threads: int) -> Interpreter:
         """Returns an interpreter of a copy that gives the layers' outputs beside its own.
 
         `experimental_preserve_all_tensors` would give them too, and says that it is for debugging only; with
         outputs added, the kernels that an app uses run in the same way.
         """
-        own = [int(index) for index in graph.outputs]
-        added = dict.fromkeys(index for index in (*self._taps, self._image[0]) if index not in own)
-        added.pop(int(graph.inputs[0]), None)
-        graph.outputs = np.array([*own, *added], np.int32)
-        # Signatures name outputs by their place among those that the file had.
-        builder = flatbuffers.Builder(1024)
-        builder.Finish(model.Pack(builder), b"TFL3")
+        wanted = (index for index in (*self._taps, self._image[0]) if index != self._input_index)
         with diverted():
             interpreter = Interpreter(
-                model_content=bytes(builder.Output()),
+                model_content=self._with_outputs(wanted),
                 num_threads=threads,
                 experimental_op_resolver_type=OpResolverType[kernels.value[0]],
             )

@@ -10,12 +10,13 @@ import numpy as np
 
 from edgecifar.chatter import Chatter, diverted
 from edgecifar.errors import EngineMissingError, ModelError
-from edgecifar.protocol import Array, EngineInfo
+from edgecifar.protocol import Array, EngineInfo, TensorInfo
 from edgecifar.runtimes.installed import installed
 from edgecifar.runtimes.litert import BUILTIN
 
 _ARENA_BYTES = 64 << 20
 """Offered to the interpreter, which says how much of it a model takes; no microcontroller has as much."""
+_RECORDING, _PRESERVING = "kAllocationRecording", "kPreserveAllTensors"
 
 
 class TFLM:
@@ -59,7 +60,7 @@ class TFLMModel:
         # would end the process.
         described = BUILTIN.load(path, threads=1)
         self.input, self.output = described.input, described.output
-        self._interpreter = self._start(path.read_bytes())
+        self._interpreter = _start(path, self.input, _RECORDING)
         arena = self._arena_bytes()
         version = importlib.metadata.version("tflite_micro")
         facts = (f"needs a tensor arena of {arena:,} bytes, on this 64-bit host",)
@@ -79,21 +80,6 @@ class TFLMModel:
         rows = [self._run(image) for image in batch]
         return np.concatenate(rows) if rows else self.output.empty()
 
-    def _start(self, content: bytes) -> Any:
-        from tflite_micro.python.tflite_micro import runtime
-
-        shape = (1, *(size or 1 for size in self.input.shape[1:]))
-        chatter = Chatter()
-        try:
-            with diverted() as chatter:
-                interpreter = runtime.Interpreter.from_bytes(content, arena_size=_ARENA_BYTES)
-                # Some operators refuse their types only when they run.
-                interpreter.set_input(np.zeros(shape, self.input.dtype), 0)
-                interpreter.invoke()
-        except RuntimeError as error:
-            raise _refusal(self._path, error, chatter.text) from error
-        return interpreter
-
     def _run(self, image: Array) -> Array:
         self._interpreter.set_input(np.ascontiguousarray(image[np.newaxis]), 0)
         try:
@@ -110,6 +96,69 @@ class TFLMModel:
         if found is None:
             raise ModelError(f"{self._path}: TensorFlow Lite Micro does not tell its arena's size.")
         return int(found[1])
+
+
+class PreservedTensors:
+    """A TFLite model of which every tensor can be read after a run, by the names of LiteRT's methods."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._interpreter = _start(path, BUILTIN.load(path, threads=1).input, _PRESERVING)
+
+    def set_tensor(self, _index: int, image: Array) -> None:
+        """Sets the input, the only one.
+
+        Args:
+            _index: Of the tensor in the file.
+            image: Of the input's shape and dtype, with a batch of one.
+        """
+        self._interpreter.set_input(np.ascontiguousarray(image), 0)
+
+    def invoke(self) -> None:
+        """Computes all tensors.
+
+        Raises:
+            ModelError: The engine fails.
+        """
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            raise _refusal(self._path, error, "") from error
+
+    def get_tensor(self, index: int) -> Array:
+        """Returns a tensor by its index in the file, in its shape and dtype."""
+        found: Array = self._interpreter.GetTensor(index, 0)["tensor_data"]
+        return np.array(found)
+
+
+def _start(path: Path, described: TensorInfo, configuration: str) -> Any:
+    """Returns an interpreter that has computed the model once.
+
+    Args:
+        path: A file that LiteRT has verified.
+        described: Its input.
+        configuration: Name of one of the interpreter's: it tells its arena, or keeps its tensors, not both.
+
+    Raises:
+        ModelError: It lacks an operator, or refuses one's types.
+    """
+    from tflite_micro.python.tflite_micro import runtime
+
+    shape = (1, *(size or 1 for size in described.shape[1:]))
+    chatter = Chatter()
+    try:
+        with diverted() as chatter:
+            interpreter = runtime.Interpreter.from_bytes(
+                path.read_bytes(),
+                arena_size=_ARENA_BYTES,
+                intrepreter_config=runtime.InterpreterConfig[configuration],
+            )
+            # Some operators refuse their types only when they run.
+            interpreter.set_input(np.zeros(shape, described.dtype), 0)
+            interpreter.invoke()
+    except RuntimeError as error:
+        raise _refusal(path, error, chatter.text) from error
+    return interpreter
 
 
 def _refusal(path: Path, error: RuntimeError, chatter: str) -> ModelError:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecifar.artifacts import Dataset
-from edgecifar.artifacts.layers import LayerQuality, LayersReport, OwnNoise, Strayed
+from edgecifar.artifacts.layers import LayerQuality, LayersReport, OwnNoise
 from edgecifar.errors import VerificationError
 from edgecifar.progress import SILENT, Progress
 from edgecifar.protocol import MODEL_INPUT, Array, Layer, LoadedModel, Tapped, Taps
@@ -136,26 +136,6 @@ def compare_layers(
     )
 
 
-def find_stray(one: Tapped, other: Tapped, batches: Sequence[tuple[Array, Array]]) -> Strayed:
-    """Returns by how many quantization steps each layer differs between two runtimes, and which is the first.
-
-    Args:
-        one: A file in one runtime.
-        other: The same file in another, or its twin in the other format.
-        batches: Raw inputs of both.
-    """
-    matching = match_layers(other.layers, one.layers)
-    steps: list[int | None] = [None] * len(one.layers)
-    for batch, other_batch in batches:
-        mine, others = one.run(batch), other.run(other_batch)
-        for there, here in matching.pairs:
-            found = _steps(one.layers[here], mine.outputs[here], other.layers[there], others.outputs[there])
-            if found is not None:
-                steps[here] = max(found, steps[here] or 0)
-    first = next((layer.name for layer, step in zip(one.layers, steps, strict=True) if step), None)
-    return Strayed(runtime=one.info.runtime, against=other.info.runtime, steps=tuple(steps), first=first)
-
-
 def reals_of(layers: Sequence[Layer], taps: Taps) -> dict[int, Floats]:
     """Returns what each layer gave in real values, by its place, and what the first of them read."""
     reals = {
@@ -163,21 +143,6 @@ def reals_of(layers: Sequence[Layer], taps: Taps) -> dict[int, Floats]:
         for place, (layer, output) in enumerate(zip(layers, taps.outputs, strict=True))
     }
     return {MODEL_INPUT: taps.image, **reals}
-
-
-def _steps(mine: Layer, integers: Array, theirs: Layer, others: Array) -> int | None:
-    one, other = mine.output, theirs.output
-    if one.scale is None or one.zero_point is None or other.scale is None or other.zero_point is None:
-        return None
-    if not np.isclose(one.scale, other.scale, rtol=1e-5):
-        return None
-    # uint8 twins of int8 tensors have their zero point moved by 128.
-    moved = (
-        integers.astype(np.int32)
-        - one.zero_point
-        - (others.astype(np.int32) - other.zero_point).reshape(integers.shape)
-    )
-    return int(np.abs(moved).max())
 
 
 def _pair_up(

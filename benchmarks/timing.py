@@ -18,6 +18,9 @@ from typing import Any, Self
 from edgecifar.errors import EdgecifarError
 from edgecifar.host import cpu_flags, cpu_name
 
+HIDDEN_FLAGS = "EDGECIFAR_HIDDEN_FLAGS"
+"""Set by masked.py: the processor's flags that the engines do not see, by spaces."""
+
 
 @dataclass(frozen=True, slots=True)
 class Machine:
@@ -28,6 +31,8 @@ class Machine:
     versions: dict[str, str]
     load_before: float | None
     """Processes that wanted to run in the minute before; None where the system does not tell."""
+    hidden_flags: tuple[str, ...] = ()
+    """Of the processor's flags, those that masked.py hides from the engines; not among `cpu_flags`."""
 
     @classmethod
     def here(cls, packages: Sequence[str]) -> Self:
@@ -38,15 +43,24 @@ class Machine:
                 one of two names).
         """
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-        return cls(cpu_name(), cpu_flags(), {"python": platform.python_version()} | _versions(packages), load)
+        hidden = os.environ.get(HIDDEN_FLAGS, "").split()
+        return cls(
+            cpu_name(),
+            tuple(flag for flag in cpu_flags() if flag not in hidden),
+            {"python": platform.python_version()} | _versions(packages),
+            load,
+            tuple(flag for flag in cpu_flags() if flag in hidden),
+        )
 
     def lines(self) -> list[str]:
         """Returns processor, flags, versions and load for people."""
         versions = ", ".join(f"{name} {number}" for name, number in self.versions.items())
         load = "" if self.load_before is None else f"; load before the start {self.load_before:.2f}"
+        hidden = " ".join(self.hidden_flags)
         return [
             f"Machine   {self.cpu}{load}",
             f"CPU flags {' '.join(self.cpu_flags) or 'unknown'}",
+            *([f"Hidden    {hidden}, from ONNX Runtime and LiteRT"] if hidden else []),
             f"Versions  {versions}",
         ]
 

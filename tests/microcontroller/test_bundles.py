@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edgecifar.choices import Numerics, Source, Split
 from edgecifar.data import load_dataset
+from edgecifar.errors import ModelError
 from edgecifar.microcontroller.translating import Translation, translate
 from edgecifar.recipe import DataSpec
 from edgecifar.runtimes import EMULATED_BOARDS, get_runtime
@@ -22,7 +23,7 @@ from edgecifar.runtimes import EMULATED_BOARDS, get_runtime
 pytestmark = pytest.mark.mcu
 
 ENGINES = {Numerics.REFERENCE: "litert-reference", Numerics.XNNPACK: "litert", Numerics.TFLM: "tflm"}
-BUNDLES = ("edge-vgg6", "edge-vgg6-sparse", "tiny-resnet8")
+BUNDLES = ("edge-vgg6", "edge-vgg6-sparse", "seed-vgg6", "tiny-resnet8")
 HOST_IMAGES = int(os.environ.get("EDGECIFAR_MCU_IMAGES", "1000"))
 BOARD_IMAGES, SANITIZED_IMAGES = 100, 4
 Pixels = NDArray[np.uint8]
@@ -52,7 +53,13 @@ def answers(model: Path, numerics: Numerics, images: Pixels) -> NDArray[np.int8]
     runtime = get_runtime(ENGINES[numerics])
     if runtime.missing():
         pytest.skip(runtime.missing() or "")
-    return signed(runtime.load(model, threads=1).predict(images))
+    try:
+        loaded = runtime.load(model, threads=1)
+    except ModelError as error:
+        if numerics is Numerics.REFERENCE and "ELU" in error.problem:
+            pytest.skip("LiteRT's reference kernels have no ELU: no engine computes the whole network so")
+        raise
+    return signed(loaded.predict(images))
 
 
 def test_all_bundles_are_tested(checkout: Path) -> None:

@@ -10,6 +10,7 @@ from onnx import numpy_helper
 
 from edgecifar.errors import ModelError
 from edgecifar.protocol import MODEL_INPUT, Array, Geometry, Layer, LayerKind, TensorInfo
+from edgecifar.runtimes.patches import same_padding
 
 _KINDS = {
     "Conv": LayerKind.CONV, "ConvInteger": LayerKind.CONV, "QLinearConv": LayerKind.CONV,
@@ -402,27 +403,10 @@ class GraphReader:
         stride = tuple(given.get("strides", (1, 1)))
         dilation = tuple(given.get("dilations", (1, 1)))
         pads = tuple(given.get("pads", (0, 0, 0, 0)))
-        if given.get("auto_pad", b"NOTSET") in {b"SAME_UPPER", b"SAME_LOWER"}:
-            pads = _same(given["auto_pad"], source, kernel, stride, dilation)
+        automatic = given.get("auto_pad", b"NOTSET").decode()
+        if automatic.startswith("SAME"):
+            pads = same_padding(automatic, source[:2], kernel, stride, dilation)
         return Geometry(
             kernel, (stride[0], stride[1]), (pads[0], pads[1], pads[2], pads[3]), (dilation[0], dilation[1]),
             draft.low, draft.high,
         )  # fmt: skip
-
-
-def _same(
-    rule: bytes,
-    source: tuple[int, ...],
-    kernel: tuple[int, int],
-    stride: tuple[int, ...],
-    dilation: tuple[int, ...],
-) -> tuple[int, ...]:
-    """Returns the padding of auto_pad: the odd one is after for SAME_UPPER, before for SAME_LOWER."""
-    before, after = [], []
-    for axis in (0, 1):
-        steps = -(-source[axis] // stride[axis])
-        total = max(0, (steps - 1) * stride[axis] + (kernel[axis] - 1) * dilation[axis] + 1 - source[axis])
-        small, large = total // 2, total - total // 2
-        before.append(small if rule == b"SAME_UPPER" else large)
-        after.append(large if rule == b"SAME_UPPER" else small)
-    return (*before, *after)

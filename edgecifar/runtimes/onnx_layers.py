@@ -3,22 +3,23 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 
-from edgecifar.chatter import diverted
 from edgecifar.errors import ModelError
 from edgecifar.protocol import Array, Taps
 from edgecifar.runtimes.onnx_graph import GraphReader
-from edgecifar.runtimes.onnxruntime import CPU, Provider
+from edgecifar.runtimes.onnx_optimized import open_session
+from edgecifar.runtimes.onnxruntime import CPU
 
 
 class TappedOnnx:
     """An ONNX model in ONNX Runtime, with the outputs of its layers."""
 
     def __init__(self, path: Path, runtime: str, threads: int) -> None:
+        import onnxruntime
+
         plain = CPU.load(path, threads)
         self.input, self.info = plain.input, replace(plain.info, runtime=runtime)
         self._model = onnx.load(path)
@@ -30,7 +31,9 @@ class TappedOnnx:
         self._image = reader.image
         self._own_outputs = [value.name for value in graph.output]
         self._final = self._own_outputs[0]
-        self._session = _start(path, self._with_outputs(self._names()), threads)
+        # What ONNX Runtime fuses stays fused: the tensors are those that its fused kernels write.
+        options = onnxruntime.SessionOptions()
+        self._session = open_session(path, self._with_outputs(self._names()), options, threads)
         self._batch = self.input.shape[0]
         probe = np.zeros((1, *(size or 1 for size in self.input.shape[1:])), self.input.dtype)
         found = self._evaluate(probe)
@@ -88,20 +91,3 @@ class TappedOnnx:
 
 def _last(array: Array, is_channels_first: bool) -> Array:  # noqa: FBT001  a fact of the tensor
     return np.moveaxis(array, 1, -1) if is_channels_first and array.ndim == 4 else array
-
-
-def _start(path: Path, content: bytes, threads: int) -> Any:
-    """Returns a session of a copy that gives its layers' tensors beside its output.
-
-    What ONNX Runtime fuses stays fused: the tensors are those that its fused kernels write.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 3
-    with diverted():
-        try:
-            return onnxruntime.InferenceSession(content, options, providers=[Provider.CPU.value])
-        except ValueError as error:
-            raise ModelError(f"{path}: the outputs of its layers cannot be had ({error}).") from error

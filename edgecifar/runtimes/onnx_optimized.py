@@ -87,17 +87,18 @@ def optimize(path: Path) -> onnx.ModelProto:
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.optimized_model_filepath = str(target)
-        open_session(path, str(path), options)
+        open_session(path, str(path), options, threads=1)
         return onnx.load(target)
 
 
-def open_session(path: Path, content: str | bytes, options: Any) -> Any:
-    """Returns a session on the CPU, of one thread.
+def open_session(path: Path, content: str | bytes, options: Any, threads: int) -> Any:
+    """Returns a session on the CPU.
 
     Args:
         path: Of the file, for messages.
         content: A path, or a model's bytes.
         options: ONNX Runtime's session options; threads and logging are set here.
+        threads: Of the session.
 
     Raises:
         ModelError: ONNX Runtime refuses the model.
@@ -107,7 +108,7 @@ def open_session(path: Path, content: str | bytes, options: Any) -> Any:
     from edgecifar.runtimes.onnxruntime import engine_errors, reason_of
 
     options.log_severity_level = 3
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     try:
         with diverted():
             return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -20,7 +20,7 @@ from edgecifar.runtimes.onnx_optimized import (
     is_layer,
     open_session,
 )
-from edgecifar.runtimes.patches import Window, patches
+from edgecifar.runtimes.patches import Window, patches, same_padding
 
 
 def with_saturated(
@@ -78,7 +78,7 @@ def _activations(path: Path, model: onnx.ModelProto, names: list[str], batch: Ar
     tapped.graph.output.extend(onnx.helper.make_tensor_value_info(n, TensorProto.UINT8, None) for n in wanted)
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = open_session(path, tapped.SerializeToString(), options)
+    session = open_session(path, tapped.SerializeToString(), options, threads=1)
     size = session.get_inputs()[0].shape[0]
     step = size if isinstance(size, int) else len(batch)
     try:
@@ -118,13 +118,7 @@ def _window(node: onnx.NodeProto, kernel: tuple[int, ...], size: tuple[int, ...]
     pads = ints(node, "pads", [0, 0, 0, 0])
     automatic = next((item.s.decode() for item in node.attribute if item.name == "auto_pad"), "NOTSET")
     if automatic.startswith("SAME"):
-        # ONNX: as many places as strides fit; the odd row or column lies where the name says.
-        missing = [
-            max(0, (-(-length // stride) - 1) * stride + (width - 1) * dilation + 1 - length)
-            for length, stride, width, dilation in zip(size, strides, kernel, dilations, strict=True)
-        ]
-        small, large = [m // 2 for m in missing], [m - m // 2 for m in missing]
-        pads = [*small, *large] if automatic == "SAME_UPPER" else [*large, *small]
+        pads = [*same_padding(automatic, size, kernel, strides, dilations)]
     return Window(tuple(kernel), tuple(strides), tuple(dilations), tuple(pads))  # type: ignore[arg-type]
 
 

@@ -1,5 +1,6 @@
 """The integers that a convolution multiplies, laid out as ONNX Runtime multiplies them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,35 @@ class Window:
     dilations: tuple[int, int]
     pads: tuple[int, int, int, int]
     """Before height and width, after height and width, as ONNX orders them."""
+
+
+def same_padding(
+    rule: str,
+    size: Sequence[int],
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    dilations: Sequence[int],
+) -> tuple[int, int, int, int]:
+    """Returns the padding of ONNX's auto_pad, in the order of `Window.pads`.
+
+    As many places as strides fit; the odd row or column lies after for SAME_UPPER, before for SAME_LOWER
+    (https://onnx.ai/onnx/operators/onnx__Conv.html).
+
+    Args:
+        rule: One of these two.
+        size: Height and width of the input; as pairs the others.
+        kernel: Of the kernel.
+        strides: Of its moves.
+        dilations: Of its taps.
+    """
+    missing = [
+        max(0, (-(-length // stride) - 1) * stride + (width - 1) * dilation + 1 - length)
+        for length, width, stride, dilation in zip(size, kernel, strides, dilations, strict=True)
+    ]
+    small, large = [each // 2 for each in missing], [each - each // 2 for each in missing]
+    top, left = small if rule == "SAME_UPPER" else large
+    bottom, right = large if rule == "SAME_UPPER" else small
+    return top, left, bottom, right
 
 
 def patches(activations: NDArray[Any], window: Window, fill: int) -> NDArray[Any]:

@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgecifar.artifacts import Bundle, Dataset
+from edgecifar.artifacts import Bundle, Dataset, Preprocessing
 from edgecifar.artifacts.bundle import ArtifactEntry
 from edgecifar.artifacts.diagnosis import Conclusion
 from edgecifar.data.sample import read_sample
@@ -27,7 +27,6 @@ from edgecifar.verification.diagnosis import Logged, Site, diagnose, try_mistake
 from edgecifar.verification.feeding import Feeding
 
 IMAGES = 40
-MEAN, STD = 121.0, 64.0
 DIAGNOSED_IN = {".tflite": "litert", ".onnx": "ort-cpu", ".keras": "keras"}
 LOGGED_IN = {".tflite": "litert-builtin", ".onnx": "ort-cpu", ".keras": "keras"}
 """The app's kernels are others where there are others."""
@@ -38,8 +37,9 @@ Pixels = NDArray[np.uint8]
 class App:
     """An app with a mistake, written out by hand for the three inputs that the bundles have."""
 
-    def __init__(self, model: LoadedModel, seed: int) -> None:
+    def __init__(self, model: LoadedModel, preprocessing: Preprocessing, seed: int) -> None:
         self.model = model
+        self.mean, self.std = np.float32(preprocessing.mean), np.float32(preprocessing.std)
         self.takes_bytes = model.input.dtype == "uint8"
         self.rng = np.random.default_rng(seed)
 
@@ -49,7 +49,7 @@ class App:
         return values.astype(np.float32)
 
     def tensor(self, pixels: Pixels) -> NDArray[np.generic]:
-        return pixels if self.takes_bytes else ((pixels - MEAN) / STD).astype(np.float32)
+        return pixels if self.takes_bytes else ((pixels - self.mean) / self.std).astype(np.float32)
 
     def log(self, tensor: NDArray[np.generic]) -> NDArray[np.float32]:
         raw = self.model.predict(tensor)
@@ -67,8 +67,8 @@ class App:
         return self.log(self.cast((pixels - np.float32(127.5)) / np.float32(127.5)))
 
     def normalized_twice(self, pixels: Pixels) -> NDArray[np.float32]:
-        once = (pixels - np.float32(MEAN)) / np.float32(STD)
-        return self.log(self.cast((once - np.float32(MEAN)) / np.float32(STD)))
+        once = (pixels - self.mean) / self.std
+        return self.log(self.cast((once - self.mean) / self.std))
 
     def bgr(self, pixels: Pixels) -> NDArray[np.float32]:
         return self.log(self.tensor(np.stack([pixels[..., 2], pixels[..., 1], pixels[..., 0]], axis=-1)))
@@ -159,7 +159,7 @@ def test_the_mistake_that_was_made_ranks_first_in_95_of_100(checkout: Path) -> N
             logged_in = get_runtime(LOGGED_IN[path.suffix]).load(path, 2)
             model = get_runtime(DIAGNOSED_IN[path.suffix]).load(path, 2)
             site = Site(model, feeding_of(bundle, entry), data.class_names)
-            app = App(logged_in, seed)
+            app = App(logged_in, bundle.manifest.preprocessing, seed)
             trials = try_mistakes(entry.file, site, data)
             right = diagnose(entry.file, trials, Logged(app.log(app.tensor(data.images)), "right"))
             sound.append(right.conclusion is Conclusion.SOUND)

@@ -62,11 +62,11 @@ AS_SLOW_AS = {PORTABLE: 4.0, AVX2: 2.5, NATIVE: 1.3}
 BOARD_IMAGES = 4
 """Under qemu; the count of instructions hardly depends on the image."""
 GOALS = {
-    ("tiny-resnet8", "m3 -O2: instructions"): Goal(Bound.AT_MOST, 34e6),
-    ("tiny-resnet8", "m4 -O2: instructions"): Goal(Bound.AT_MOST, 23e6),
-    ("tiny-resnet8", "m33 -O2: instructions"): Goal(Bound.AT_MOST, 23e6),
-    ("tiny-resnet8", "m55 -O2: instructions"): Goal(Bound.AT_MOST, 7e6),
-    ("tiny-resnet8", "m4 -Os: flash beyond constants"): Goal(Bound.AT_MOST, 8192),
+    ("tiny-resnet8", "m3 -O2: instructions"): Goal(Bound.AT_MOST, 30e6),
+    ("tiny-resnet8", "m4 -O2: instructions"): Goal(Bound.AT_MOST, 20e6),
+    ("tiny-resnet8", "m33 -O2: instructions"): Goal(Bound.AT_MOST, 20e6),
+    ("tiny-resnet8", "m55 -O2: instructions"): Goal(Bound.AT_MOST, 5.5e6),
+    ("tiny-resnet8", "m4 -Os: flash beyond constants"): Goal(Bound.AT_MOST, 5120),
 }
 DRIVER = """
 #include "model.h"

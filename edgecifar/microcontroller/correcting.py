@@ -1,7 +1,8 @@
 """One rounding of the product, right but for a few accumulators, for processors that compute many at once.
 
 XNNPACK rounds float32 products. One rounding of the exact product differs from that at the few accumulators
-whose product comes near a half. A loop without branches can look for those of each channel.
+whose product comes near a half. Hosts look for those of each channel in a loop without branches;
+microcontrollers have a list of them, in the order of channels.
 """
 
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ _WIDEST = 1 << 30
 """Accumulators that the C can multiply and shift within 32 bits of the high word."""
 _MOST = 8
 """Accumulators of a channel that are looked for, of either kind; more would cost more than they spare."""
+_WEIGHT = 1 << 12
+"""Of the longer list against the sum of both."""
 _TRIES = (0, *(sign * size for size in range(8, 129, 8) for sign in (1, -1)))
 """Changes of a 31-bit multiplier that are tried: products move about as far as float32 rounds them."""
 
@@ -45,6 +48,17 @@ class Corrected:
         corrected: Integers = np.clip(steps, range_.smallest, range_.largest)
         return corrected
 
+    def listed(self) -> tuple[Integers, Integers]:
+        """Returns the accumulators to correct in the order of channels, and where and how each is.
+
+        Returns:
+            (n,) accumulators, and (n,): twice the channel, and 1 more where the engine gives one less.
+        """
+        columns = np.concatenate([self.more, self.less], axis=1)
+        channels, places = np.nonzero(columns != NEVER)
+        is_less = places >= self.more.shape[1]
+        return columns[channels, places], 2 * channels + is_less
+
 
 def correct(engine: Requantization, range_: Range) -> Corrected | None:
     """Returns the constants, or None where a channel would need too many corrections.
@@ -61,23 +75,28 @@ def correct(engine: Requantization, range_: Range) -> Corrected | None:
     if np.any((shifts < 33) | (shifts > LARGEST_SHIFT)):
         return None
     wanted = engine_thresholds(engine, range_)
-    multipliers, fewest = start, np.full_like(start, NEVER)
+    multipliers, least = start, np.full_like(start, NEVER)
     for change in _TRIES:
         changed = np.clip(start + change, 1, NEVER)
-        late = _rounded_thresholds(range_, changed, shifts) - wanted
-        needed = np.maximum(np.maximum(late, 0).sum(axis=1), np.maximum(-late, 0).sum(axis=1))
-        # One costs what none does, as other channels have one.
-        is_better = np.maximum(needed, 1) < fewest
-        multipliers, fewest = np.where(is_better, changed, multipliers), np.where(is_better, needed, fewest)
-        if np.max(fewest) <= 1:
-            break
-    if np.max(fewest) > _MOST:
-        return None
+        more, less = _needed(range_, changed, shifts, wanted)
+        # Hosts spend most on the longer of a channel's two lists; then the sum of both counts.
+        cost = np.maximum(more, less) * _WEIGHT + more + less
+        multipliers, least = np.where(cost < least, changed, multipliers), np.minimum(cost, least)
     late = _rounded_thresholds(range_, multipliers, shifts) - wanted
-    count = max(1, int(np.max(fewest)))
+    count = max(1, int(np.max(_needed(range_, multipliers, shifts, wanted))))
+    if count > _MOST:
+        return None
     # A threshold that comes late leaves accumulators one too low; one that comes early, one too high.
     more, less = _between(wanted, late, count), _between(wanted + late, -late, count)
     return Corrected(multipliers, shifts, more, less)
+
+
+def _needed(
+    range_: Range, multipliers: Integers, shifts: Integers, wanted: Integers
+) -> tuple[Integers, Integers]:
+    """Returns how many accumulators of each channel get one too little, and how many one too much."""
+    late = _rounded_thresholds(range_, multipliers, shifts) - wanted
+    return np.maximum(late, 0).sum(axis=1), np.maximum(-late, 0).sum(axis=1)
 
 
 def _rounded_thresholds(range_: Range, multipliers: Integers, shifts: Integers) -> Integers:

@@ -1,6 +1,6 @@
 """C sources from a network and its plan, through the templates beside this module."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,12 +9,11 @@ import numpy as np
 import edgecifar
 from edgecifar.choices import Numerics, Optimize
 from edgecifar.microcontroller.lowering import Network
-from edgecifar.microcontroller.operators.common import LANES
-from edgecifar.microcontroller.operators.convolution import DENSE_CHUNK
+from edgecifar.microcontroller.operators.common import INT8, LANES, LIST_END
 from edgecifar.microcontroller.operators.layouts import DOT_MULTIPLE, POSITIONS, window_size
 from edgecifar.microcontroller.planning import SCRATCH, Plan
 from edgecifar.microcontroller.proving import HALF_WINDOW
-from edgecifar.microcontroller.steps import Array, Source, Step
+from edgecifar.microcontroller.steps import Array, Fields, Source, Step
 from edgecifar.microcontroller.streaming import Group, formula
 
 _ENGINES = {
@@ -34,11 +33,14 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "average_pool": ("pool", "clamp"),
     "conv": ("dot",),
     "dense": ("dot",),
+    "depthwise": ("dot",),
     "max_pool": ("pool",),
     "multiply": ("operands",),
     "softmax": ("clamp",),
     "softmax_float": ("clamp",),
 }
+_ONE_SCALE = ("mean", "multiply")
+"""Kernels with one scale for all channels."""
 _VALUES_A_LINE = 16
 
 
@@ -91,19 +93,21 @@ def generate(
         "arena_bytes": max(plan.arena_bytes, 1),
         "multiply_adds": f"{sum(step.multiply_adds for step in steps):,}",
         "kernels": _kernels(steps),
-        "schemes": sorted({str(step.requantization.scheme) for step in steps if step.requantization}),
-        "forms": _forms(steps),
+        **_schemes(steps),
         "concatenations": {step.operands for step in steps if step.kernel.startswith("concatenate")},
         "half_window": HALF_WINDOW,
-        "dense_chunk": DENSE_CHUNK,
+        "list_end": LIST_END,
+        "clamps": any(
+            (member.endswith("smallest") and value != INT8[0])
+            or (member.endswith("largest") and value != INT8[1])
+            for step in steps
+            for member, value in step.fields
+        ),
         "lanes": LANES,
         "sparse": any(step.spared_bytes for step in steps),
         "positions": POSITIONS,
         "dot_multiple": DOT_MULTIPLE,
         **_largest(steps),
-        "corrected": any(
-            field == ("q.scheme", "SCHEME_CORRECTED") for step in steps for field in step.host_fields
-        ),
         "layers": _layers(network, plan),
         "groups": [_group(group, plan.offsets[at], at, network) for at, group in enumerate(plan.groups)],
     }
@@ -167,9 +171,7 @@ def c_float(value: float) -> str:
 def c_values(array: Array) -> str:
     """Returns an array's values as lines of a C initializer."""
     flat = array.values.ravel()
-    if array.c_type == "float":
-        texts = [c_float(value) for value in flat]
-    elif array.c_type == "int64_t":
+    if array.c_type == "int64_t":
         texts = [f"INT64_C({value})" for value in flat]
     elif array.c_type == "uint32_t":
         texts = [f"0x{value:08x}u" for value in flat]
@@ -192,7 +194,7 @@ def _kernels(steps: Sequence[Step]) -> list[str]:
     }
     for kernel in list(needed):
         needed |= set(_NEEDS.get(kernel, ()))
-    schemes = {str(step.requantization.scheme) for step in steps if step.requantization}
+    schemes = _schemes(steps)["schemes"]
     if schemes:
         needed |= {"requantize", "clamp"}
     if "double" in schemes:
@@ -200,15 +202,27 @@ def _kernels(steps: Sequence[Step]) -> list[str]:
     return [kernel for kernel in _ORDER if kernel in needed]
 
 
-def _forms(steps: Sequence[Step]) -> list[str]:
-    """Returns which forms of requantization are called: for each channel, or one for all."""
-    forms = {
-        "one" if step.kernel in {"mean", "multiply"} else "channels" for step in steps if step.requantization
+def _schemes(steps: Sequence[Step]) -> dict[str, Any]:
+    """Returns which forms of requantization there are: for channels, on hosts, for one scale, and all."""
+    channels = [step for step in steps if step.requantization and step.kernel not in _ONE_SCALE]
+    of_one = {scheme for step in steps if step.kernel in _ONE_SCALE for scheme in _schemes_in(step.fields)}
+    of_channels = {scheme for step in channels for scheme in _schemes_in(step.fields + step.board_fields)}
+    of_hosts = {scheme for step in channels for scheme in _schemes_in(step.host_fields)}
+    return {
+        "schemes": sorted(of_one | of_channels | of_hosts),
+        "one_schemes": sorted(of_one),
+        "channel_schemes": sorted(of_channels),
+        "host_schemes": sorted(of_hosts),
+        "listed": "listed" in of_channels,
+        "corrected": "corrected" in of_hosts,
     }
-    return sorted(forms)
 
 
-def _largest(steps: Sequence[Step]) -> dict[str, int]:
+def _schemes_in(fields: Fields) -> set[str]:
+    return {str(value).removeprefix("SCHEME_").lower() for member, value in fields if member == "q.scheme"}
+
+
+def _largest(steps: Sequence[Step]) -> dict[str, int | str]:
     """Returns how much the largest layers need of what hosts keep on the stack."""
     members = [dict(step.fields) for step in steps if step.kernel == "conv"]
     depthwise = [step.result.image[2] for step in steps if step.kernel == "depthwise"]
@@ -216,7 +230,14 @@ def _largest(steps: Sequence[Step]) -> dict[str, int]:
         "largest_depthwise": -(-max(depthwise, default=0) // LANES) * LANES,
         "largest_window": max(map(window_size, members), default=0),
         "largest_depth": max((int(member["depth"]) for member in members), default=0),
+        "conv_size": "int16_t" if _fit_int16(members) else "int32_t",
     }
+
+
+def _fit_int16(members: Sequence[Mapping[str, str | int]]) -> bool:
+    """Returns whether no number of a convolution but its depth needs more than 16 bits."""
+    sizes = (value for member in members for name, value in member.items() if name != "depth")
+    return all(abs(size) < 1 << 15 for size in sizes if isinstance(size, int))
 
 
 def _layers(network: Network, plan: Plan) -> list[dict[str, Any]]:

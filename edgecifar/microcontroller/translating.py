@@ -1,6 +1,5 @@
 """From an int8 TFLite file to C sources, and what they cost."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,12 +41,6 @@ class Translation:
     def spared_bytes(self) -> int:
         """What these spare of the constants."""
         return sum(step.spared_bytes for step in self.network.all_steps)
-
-    @property
-    def schemes(self) -> dict[str, int]:
-        """How many layers are requantized in each form."""
-        forms = (step.requantization for step in self.network.all_steps)
-        return dict(sorted(Counter(str(form.scheme) for form in forms if form).items()))
 
 
 def translate(

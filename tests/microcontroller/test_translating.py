@@ -88,7 +88,7 @@ def test_all_loops_of_hosts_give_the_engine_s_bits(
     assert fits == {0, 1, None}
 
 
-@pytest.mark.parametrize(("optimize", "most"), [(Optimize.RAM, 20_000), (Optimize.SPEED, 20_500)])
+@pytest.mark.parametrize(("optimize", "most"), [(Optimize.RAM, 19_648), (Optimize.SPEED, 20_352)])
 def test_the_residual_network_needs_no_more_memory_than_promised(
     optimize: Optimize, most: int, shipped: Callable[[str], Path]
 ) -> None:
@@ -115,11 +115,33 @@ def test_the_same_input_gives_the_same_bytes(shipped: Callable[[str], Path]) -> 
     assert first == second
 
 
-def test_no_float_but_in_the_softmax(shipped: Callable[[str], Path]) -> None:
-    for numerics in (Numerics.REFERENCE, Numerics.TFLM):
-        code = translated(shipped, "tiny-resnet8", numerics).files
-        words = set((code["model.c"] + code["model_weights.h"]).replace("(", " ").replace("*", " ").split())
-        assert not {"float", "double"} & words
+@pytest.mark.parametrize("numerics", list(Numerics))
+def test_there_is_no_float(numerics: Numerics, shipped: Callable[[str], Path]) -> None:
+    code = translated(shipped, "tiny-resnet8", numerics).files
+    words = set((code["model.c"] + code["model_weights.h"]).replace("(", " ").replace("*", " ").split())
+    assert not {"float", "double"} & words
+
+
+@pytest.mark.parametrize("flags", [("-O2", "-march=haswell"), ("-O2",)], ids=" ".join)
+@pytest.mark.parametrize("numerics", list(Numerics))
+def test_compilers_do_not_object_to_a_tiny_arena(
+    numerics: Numerics, flags: tuple[str, ...], tmp_path: Path
+) -> None:
+    network = Network()
+    source = current = network.tensor([1, 2], 0.1)
+    for channels in (2, 3):
+        depth = network.shape(current)[1]
+        values = np.arange(channels * depth, dtype=np.int8).reshape(channels, depth)
+        weights = network.tensor([channels, depth], [0.01], data=values)
+        result = network.tensor([1, channels], 0.1)
+        network.operator(
+            "FULLY_CONNECTED", [current, weights, -1], result, "FullyConnected", fusedActivationFunction=0
+        )
+        current = result
+    translation = translate(network.finish(source, current), numerics, name="m")
+    # Fewer bytes than a vector of AVX2: gcc 12 took the loads of one that never ran for errors.
+    assert translation.plan.arena_bytes < 32
+    compile_c(tmp_path, translation.files, "gcc", flags)
 
 
 PROBE = """

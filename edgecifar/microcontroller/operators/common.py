@@ -22,6 +22,10 @@ LANES = 16
 """Output channels that hosts compute at once."""
 HOST = "defined(MODEL_HOST)"
 """Condition of what processors other than microcontrollers have."""
+LIST_END = (1 << 15) - 1
+"""Stands behind a list of corrections; `LISTED_CHANNELS` keeps real ones below."""
+LISTED_CHANNELS = LIST_END // 2
+"""Channels of a layer whose corrections a list can name."""
 BOARD = "!defined(MODEL_HOST)"
 
 
@@ -142,18 +146,12 @@ class Constants:
     """Those that other processors alone have."""
 
 
-@dataclass(frozen=True, slots=True)
-class OnHost:
-    """How hosts differ in a requantization."""
-
-    bias: Integers
-    """(channels,): what they add to their accumulators."""
-    corrected: Corrected | None
-    """The form that they compute instead; None: the same."""
-
-
 def requantization_constants(
-    name: str, requantization: Proven, bias: Integers, host: OnHost | None = None
+    name: str,
+    requantization: Proven,
+    bias: Integers,
+    corrected: Corrected | None = None,
+    host_bias: Integers | None = None,
 ) -> Constants:
     """Returns a requantization in C.
 
@@ -161,23 +159,45 @@ def requantization_constants(
         name: Of the layer.
         requantization: Its proven form.
         bias: (channels,) added to the accumulators; `Scheme.LINE` holds it in its offsets.
-        host: What hosts compute; None: the same as microcontrollers.
+        corrected: The form that is computed instead; None: the proven one.
+        host_bias: What hosts add to their accumulators; None: they compute as microcontrollers do.
     """
     limits: Fields = (
         ("q.zero_point", requantization.zero_point),
         ("q.smallest", requantization.smallest),
         ("q.largest", requantization.largest),
     )
-    if host is None:
-        arrays, pointers = _uncorrected(name, requantization, bias, "")
-        return Constants(arrays, (*pointers, *limits))
-    arrays, pointers = _uncorrected(name, requantization, bias, BOARD)
-    host_name = f"{name}_host"
-    if host.corrected is None:
-        host_arrays, host_fields = _uncorrected(host_name, requantization, host.bias, HOST)
+    condition = "" if host_bias is None else BOARD
+    if corrected is None:
+        arrays, pointers = _uncorrected(name, requantization, bias, condition)
     else:
-        host_arrays, host_fields = _corrected(host_name, host.corrected, host.bias)
+        arrays, pointers = _listed(name, corrected, bias, condition)
+    if host_bias is None:
+        return Constants(arrays, (*pointers, *limits))
+    host_name = f"{name}_host"
+    if corrected is None:
+        host_arrays, host_fields = _uncorrected(host_name, requantization, host_bias, HOST)
+    else:
+        host_arrays, host_fields = _corrected(host_name, corrected, host_bias)
     return Constants((*arrays, *host_arrays), limits, pointers, host_fields)
+
+
+def _listed(
+    name: str, corrected: Corrected, bias: Integers, condition: str
+) -> tuple[tuple[Array, ...], Fields]:
+    """Returns the arrays of a corrected rounding with a list of its corrections, and the members."""
+    values, places = corrected.listed()
+    # The C looks for sums to which the bias is not yet added.
+    sums = values - bias[places // 2]
+    arrays = (
+        Array(f"{name}_multiplier", "int32_t", corrected.multipliers, condition),
+        Array(f"{name}_bias", "int32_t", bias, condition),
+        Array(f"{name}_shift", "int8_t", corrected.shifts, condition),
+        Array(f"{name}_corrected", "int32_t", np.append(sums, 0), condition),
+        # The list ends with a channel that no layer has.
+        Array(f"{name}_correction", "int16_t", np.append(places, LIST_END), condition),
+    )
+    return arrays, _pointers(name, "LISTED", arrays)
 
 
 def _uncorrected(
@@ -199,7 +219,7 @@ def _uncorrected(
 
 
 def _corrected(name: str, corrected: Corrected, bias: Integers) -> tuple[tuple[Array, ...], Fields]:
-    """Returns the same of a corrected rounding, which hosts alone have."""
+    """Returns the same of a corrected rounding with its corrections beside each channel, as hosts have it."""
     more, less = (np.ascontiguousarray(_whole_lanes(each).T) for each in (corrected.more, corrected.less))
     constants: tuple[tuple[str, str, Integers], ...] = (
         ("multiplier", "int32_t", _whole_lanes(corrected.multipliers)),

@@ -1,5 +1,7 @@
 """CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from edgecifar.choices import Optimize
@@ -9,8 +11,8 @@ from edgecifar.microcontroller.graph import Operator
 from edgecifar.microcontroller.numerics import Products, of_products
 from edgecifar.microcontroller.operators.common import (
     INT8,
+    LISTED_CHANNELS,
     Constants,
-    OnHost,
     Setting,
     activation_range,
     check_image,
@@ -21,20 +23,17 @@ from edgecifar.microcontroller.operators.common import (
 )
 from edgecifar.microcontroller.operators.layouts import (
     DEPTH_MULTIPLE,
-    host_bias,
+    changed_bias,
     host_fields,
     padded,
+    rows_at_once,
     scratch_bytes,
     spared_bytes,
-    sums_text,
     weight_fields,
     weight_layouts,
 )
 from edgecifar.microcontroller.proving import Proven, Range, accumulator_range
 from edgecifar.microcontroller.steps import Array, Source, Step, whole
-
-DENSE_CHUNK = 256
-"""Inputs of a dense layer that are widened at once."""
 
 
 def convolution(operator: Operator, setting: Setting) -> Step:
@@ -50,8 +49,9 @@ def convolution(operator: Operator, setting: Setting) -> Step:
     multiple = DEPTH_MULTIPLE[setting.optimize]
     flat = padded(weights.reshape(channels, products), multiple)
     requantization, constants = _requantized(
-        operator, setting, flat, Products.CONVOLUTION, source.zero_point - INT8[0]
-    )
+        operator, setting, flat, Products.CONVOLUTION,
+        _Excess(board=source.zero_point, host=source.zero_point - INT8[0]),
+    )  # fmt: skip
     height, width, _ = source.image
     kernel = f"{kernel_height}x{kernel_width}"
     members: dict[str, str | int] = {
@@ -71,6 +71,7 @@ def convolution(operator: Operator, setting: Setting) -> Step:
         "pad_x": columns.before,
     }
     layouts = weight_layouts(setting, weights, flat, members)
+    at_once = rows_at_once(members, flat.shape[1], setting.optimize)
     return Step(
         kernel="conv",
         name=setting.name,
@@ -81,15 +82,15 @@ def convolution(operator: Operator, setting: Setting) -> Step:
         fields=(
             *constants.fields,
             *weight_fields(setting, flat),
-            ("weight_sums", sums_text(setting)),
             ("depth", flat.shape[1]),
+            *((("rows_at_once", at_once),) if setting.optimize is Optimize.SPEED else ()),
             *members.items(),
         ),
         board_fields=constants.board_fields,
         host_fields=(*constants.host_fields, *host_fields(setting, weights, members)),
         arrays=(*layouts, *constants.arrays),
         requantization=requantization,
-        scratch_bytes=scratch_bytes(flat, setting.optimize),
+        scratch_bytes=scratch_bytes(flat, at_once, kernel_height, setting.optimize),
         multiply_adds=result.elements * products,
         spared_bytes=spared_bytes(setting, flat),
     )
@@ -106,7 +107,9 @@ def depthwise(operator: Operator, setting: Setting) -> Step:
         raise operator.refuse(f"has weights for {channels} channels, but its input has {depth}")
     rows, columns = window(operator, 0, kernel_height), window(operator, 1, kernel_width)
     taps = weights.reshape(-1, channels)
-    requantization, constants = _requantized(operator, setting, taps.T, Products.CONVOLUTION, 0)
+    requantization, constants = _requantized(
+        operator, setting, taps.T, Products.CONVOLUTION, _Excess(board=0, host=0)
+    )
     return Step(
         kernel="depthwise",
         name=setting.name,
@@ -150,7 +153,9 @@ def fully_connected(operator: Operator, setting: Setting) -> Step:
     source, result = operator.input(0), operator.output
     if source.elements % depth or source.elements // depth * channels != result.elements:
         raise operator.refuse(f"has weights for {depth} inputs, but {source.name} has {source.elements}")
-    requantization, constants = _requantized(operator, setting, weights, Products.DENSE, None)
+    requantization, constants = _requantized(
+        operator, setting, weights, Products.DENSE, _Excess(board=source.zero_point, host=None)
+    )
     return Step(
         kernel="dense",
         name=setting.name,
@@ -161,7 +166,6 @@ def fully_connected(operator: Operator, setting: Setting) -> Step:
             *constants.fields,
             ("weights", f"{setting.name}_weights"),
             ("depth", depth),
-            ("in_zero", source.zero_point),
             ("out_channels", channels),
             ("vectors", source.elements // depth),
         ),
@@ -169,7 +173,7 @@ def fully_connected(operator: Operator, setting: Setting) -> Step:
         host_fields=constants.host_fields,
         arrays=(Array(f"{setting.name}_weights", "model_weight", weights), *constants.arrays),
         requantization=requantization,
-        scratch_bytes=4 * channels + 2 * min(depth, DENSE_CHUNK),
+        scratch_bytes=4 * channels,
         multiply_adds=source.elements * channels,
     )
 
@@ -185,8 +189,17 @@ def _weights(operator: Operator) -> Integers:
     return weights.astype(np.int64)
 
 
+@dataclass(frozen=True, slots=True)
+class _Excess:
+    """By how much the inputs that are multiplied are larger than those less their zero point."""
+
+    board: int
+    host: int | None
+    """None: hosts compute as microcontrollers do."""
+
+
 def _requantized(
-    operator: Operator, setting: Setting, weights: Integers, products: Products, excess: int | None
+    operator: Operator, setting: Setting, weights: Integers, products: Products, excess: _Excess
 ) -> tuple[Proven, Constants]:
     """Returns the requantization of sums of products, and the same in C, with the bias.
 
@@ -195,7 +208,7 @@ def _requantized(
         setting: The engine.
         weights: (channels, products).
         products: What is summed.
-        excess: By how much the inputs that hosts multiply are larger; None: hosts have no form of their own.
+        excess: What the bias has to make up for.
     """
     channels = len(weights)
     bias = np.zeros(channels, np.int64)
@@ -214,8 +227,12 @@ def _requantized(
     low, high = accumulator_range(weights, bias, INT8, source.zero_point)
     limits = activation_range(operator)
     requantization = proven(operator, engine, low, high, limits)
-    host = None
-    if setting.optimize is Optimize.SPEED and excess is not None:
-        range_ = Range(low, high, *limits, zero_point=operator.output.zero_point)
-        host = OnHost(host_bias(operator, weights, bias, excess), correct(engine, range_))
-    return requantization, requantization_constants(setting.name, requantization, bias, host)
+    range_ = Range(low, high, *limits, zero_point=operator.output.zero_point)
+    corrected = correct(engine, range_) if channels <= LISTED_CHANNELS else None
+    host_bias = None
+    if setting.optimize is Optimize.SPEED and excess.host is not None:
+        host_bias = changed_bias(operator, weights, bias, excess.host)
+    board_bias = changed_bias(operator, weights, bias, excess.board)
+    return requantization, requantization_constants(
+        setting.name, requantization, board_bias, corrected, host_bias
+    )

@@ -20,11 +20,15 @@ MASK_BITS = 32
 POSITIONS = 8
 """Positions that they compute at once."""
 QUAD_CHANNELS = 4
-"""Output channels that the inner loops for Arm compute at once."""
+"""Output channels that the inner loops for Arm without DSP instructions, or with vectors, compute at once."""
+QUAD_POSITIONS = 2
+"""Positions that those without either compute at once."""
+DSP_POSITIONS = 4
+"""Positions that those with DSP instructions compute at once, of one channel."""
 DOT_MULTIPLE = 32
 """What runs of weights are padded to where compilers vectorize sums of products."""
 BYTE = 255
-"""The largest input that hosts multiply."""
+"""The largest input that is multiplied, as it is or less its zero point."""
 X86 = "defined(MODEL_X86)"
 DOTS = "defined(MODEL_HOST) && !defined(MODEL_X86)"
 PLAIN = "!defined(MODEL_HOST) && !defined(MODEL_QUADS)"
@@ -40,22 +44,45 @@ def padded(values: Integers, multiple: int, axis: int = -1) -> Integers:
     return np.pad(values, widths)
 
 
-def scratch_bytes(flat: Integers, optimize: Optimize) -> int:
-    """Returns the size of 32-bit sums and of 16-bit inputs: for one position, or for two where speed counts.
+def rows_at_once(members: Members, depth: int, optimize: Optimize) -> int:
+    """Returns how many rows under the kernel microcontrollers take at once: one of whole groups, or all.
+
+    Args:
+        members: The geometry, as in the C struct.
+        depth: Products of a channel, padded.
+        optimize: What is spared most.
+    """
+    height = int(members["kernel_height"])
+    row = depth // height if depth % height == 0 else 0
+    exact = row == int(members["kernel_width"]) * int(members["in_channels"])
+    return 1 if exact and row % DEPTH_MULTIPLE[optimize] == 0 else height
+
+
+def scratch_bytes(flat: Integers, rows: int, height: int, optimize: Optimize) -> int:
+    """Returns the size of sums and inputs of the microcontrollers' loop that needs most.
 
     Args:
         flat: (channels, products), padded.
+        rows: Under the kernel, that are taken at once where speed counts.
+        height: The kernel's.
         optimize: What is spared most.
     """
     channels, depth = map(int, flat.shape)
-    positions = 2 if optimize is Optimize.SPEED else 1
-    return positions * (4 * -(-channels // QUAD_CHANNELS) * QUAD_CHANNELS + 2 * depth)
+    sums = 4 * -(-channels // QUAD_CHANNELS) * QUAD_CHANNELS
+    plain = sums + depth
+    if optimize is not Optimize.SPEED:
+        return plain
+    taken = depth * rows // height
+    # Positions of 16-bit inputs, or of 8-bit ones, and a copy of the inputs of one position.
+    paired = DSP_POSITIONS * (4 * channels + 2 * taken) + taken
+    quads = QUAD_POSITIONS * (sums + depth) + depth
+    return max(plain, paired, quads)
 
 
 def weight_layouts(
     setting: Setting, weights: Integers, flat: Integers, members: Members
 ) -> tuple[Array, ...]:
-    """Returns weights in all orders, of which each target compiles one, and their sums where they are used.
+    """Returns weights in all orders, of which each target compiles one.
 
     Args:
         setting: Of the layer.
@@ -72,13 +99,11 @@ def weight_layouts(
     lanes = _blocks(runs.reshape(len(weights), -1), LANES)
     dots = padded(padded(flat, DOT_MULTIPLE), LANES, axis=0)
     quads = np.ascontiguousarray(_blocks(flat, QUAD_CHANNELS).astype(np.int8))
-    sums = padded(weights.reshape(len(weights), -1).sum(axis=1), LANES)
     return (
-        Array(name, "model_weight", flat, PLAIN),
+        Array(name, "conv_weight", flat, PLAIN),
         Array(name, "conv_weight", lanes, X86),
         Array(name, "conv_weight", dots, DOTS),
         Array(name, "uint32_t", quads.view("<u4"), "defined(MODEL_QUADS)"),
-        Array(f"{setting.name}_sums", "int32_t", sums, "defined(MODEL_MVE)"),
         Array(f"{setting.name}_runs", "int32_t", _run_starts(members), HOST),
     )
 
@@ -127,11 +152,6 @@ def _sparse(name: str, flat: Integers) -> tuple[Array, ...]:
     )
 
 
-def sums_text(setting: Setting) -> str:
-    """Returns the C expression of the sums of weights."""
-    return f"CONV_SUMS({setting.name}_sums)" if setting.optimize is Optimize.SPEED else "NULL"
-
-
 def host_fields(setting: Setting, weights: Integers, members: Members) -> Fields:
     """Returns the members of the struct that only the loops for hosts have.
 
@@ -151,21 +171,21 @@ def host_fields(setting: Setting, weights: Integers, members: Members) -> Fields
     )
 
 
-def host_bias(operator: Operator, weights: Integers, bias: Integers, excess: int) -> Integers:
-    """Returns what hosts add to their sums of products, (channels,).
+def changed_bias(operator: Operator, weights: Integers, bias: Integers, excess: int) -> Integers:
+    """Returns what is added to sums of products, (channels,).
 
     Args:
         operator: For the error.
         weights: (channels, products).
         bias: (channels,) added to the products of inputs less their zero point.
-        excess: By how much the inputs that hosts multiply are larger than those.
+        excess: By how much the inputs that are multiplied are larger than those.
 
     Raises:
-        ExportError: Their sums can overflow 32 bits.
+        ExportError: The sums or the bias can overflow 32 bits.
     """
     changed: Integers = bias - weights.sum(axis=1) * excess
-    most = np.abs(weights).sum(axis=1) * BYTE + np.abs(changed)
-    if not fits_int32(-most, most):
+    most = np.abs(weights).sum(axis=1) * BYTE
+    if not (fits_int32(-most, most) and fits_int32(changed, changed)):
         raise operator.refuse("can overflow its 32-bit accumulators")
     return changed
 

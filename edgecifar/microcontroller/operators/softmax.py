@@ -1,4 +1,7 @@
-"""SOFTMAX over the last dimension: in fixed point, or as the built-in kernels with a table in float32."""
+"""SOFTMAX over the last dimension: in fixed point, or as the built-in kernels in float32.
+
+The C has integers alone: it adds, divides and multiplies the bits of float32 numbers as float32 rounds them.
+"""
 
 import numpy as np
 
@@ -35,15 +38,15 @@ def softmax(operator: Operator, setting: Setting) -> Step:
             ("classes", classes),
             ("vectors", source.elements // classes),
         ),
-        arrays=(Array(name, "float" if is_float else "int32_t", exponentials),),
+        arrays=(Array(name, "uint32_t" if is_float else "int32_t", exponentials),),
     )
 
 
-def _float_table(scale: np.float32, beta: float) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    """Returns exp(-difference * scale * beta) for differences from 0 to 255: float32 (256,)."""
+def _float_table(scale: np.float32, beta: float) -> fixedpoint.Integers:
+    """Returns exp(-difference * scale * beta) for differences from 0 to 255: the bits of float32, (256,)."""
     step = np.float32(-scale * np.float32(beta))
     products = step * np.arange(256, dtype=np.float32)
-    return np.exp(products.astype(np.float64)).astype(np.float32)
+    return np.exp(products.astype(np.float64)).astype(np.float32).view(np.uint32).astype(np.int64)
 
 
 def _fixed_table(operator: Operator, beta: float) -> fixedpoint.Integers:

@@ -1,26 +1,50 @@
-"""What `onnx_int8.py` measured: its rows, the goals that they reach, a table and a picture."""
+"""What `onnx_int8.py` measured: files on CPUs, the goals that they reach, and tables for people."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from onnx_variants import Variant
+from onnx_measuring import Variant
 from timing import TIMES, Bound, Figure, Goal, Spread
 
 POINTS = "points"
+NOTABLE = 0.5
+"""Points of accuracy lost against this CPU, from which on they are shown."""
 
 
 @dataclass(frozen=True, slots=True)
-class Elsewhere:
-    """A file on an emulated CPU."""
+class Cpu:
+    """A processor that files ran on."""
 
+    name: str
+    flags: tuple[str, ...]
+    """Those of `edgecifar.host.RELEVANT_FLAGS` that the engines saw."""
+    images: int
+    """Classified there."""
+
+    @property
+    def has_vnni(self) -> bool:
+        """Whether it adds products of bytes in 32 bits."""
+        return any("vnni" in flag for flag in self.flags)
+
+
+@dataclass(frozen=True, slots=True)
+class OnCpu:
+    """A file on one of them."""
+
+    ms: Spread | None
+    """One image; None where an emulator ran."""
+    faster_than_float: Spread | None
     accuracy: float
+    """Share of right answers."""
     lost_points: float
-    """By how many points of accuracy it is worse than on this CPU, on the same images."""
+    """By how many points of accuracy it is worse than on the first CPU, on the same images."""
     flips: int
-    """Images that get another class there."""
+    """Images that get another class than on the first CPU."""
     unlike: int
-    """Images whose outputs are not the same integers there."""
+    """Images whose outputs are not the same integers as on the first CPU."""
+    unlike_xnnpack: int | None
+    """Images whose outputs are not its TFLite file's there, in XNNPACK; None: it was made of none."""
+    classes_unlike_xnnpack: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,129 +52,138 @@ class Row:
     """One file."""
 
     variant: Variant
-    ms: Spread
-    faster_than_float: Spread
+    size_bytes: int
     integer_layers: int
     layers: int
     unsafe_pairs: int
-    accuracy: float
-    """Share of right answers on this CPU."""
-    accuracy_of_emulated: float
-    """The same, of the images that emulated CPUs get."""
-    elsewhere: dict[str, Elsewhere]
-    """By level of CPU; empty for the float file."""
-    images_unlike_xnnpack: int | None
-    """Images whose outputs are not XNNPACK's for the TFLite file that it was made of; None: of none."""
-    classes_unlike_xnnpack: int | None
+    on: dict[str, OnCpu]
+    """By the CPU's name; the float file was not emulated."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """All files, and how many times as fast as stock tf2onnx's of the same integers this tool's is."""
+    """All files on all CPUs."""
 
+    cpus: tuple[Cpu, ...]
+    """The first is this one, all of it."""
     rows: dict[Variant, Row]
-    faster_than_stock: Spread
-    images: int
-    """Classified on this CPU."""
-    emulated: int
-    """Images of them that emulated CPUs classified."""
+    faster_than_stock: dict[str, Spread]
+    """By CPU: how many times as fast as stock tf2onnx's of the same integers this tool's file is."""
 
 
-def figures(measured: Measured, model: str, flags: tuple[str, ...]) -> Iterator[Figure]:
+def figures(measured: Measured, model: str) -> Iterator[Figure]:
     """Yields what this tool's file reaches, with the goals that hold for such a CPU and model.
 
     Args:
         measured: All variants.
         model: The recipe's name of the architecture.
-        flags: This CPU's.
     """
-    rows, ours = measured.rows, measured.rows[Variant.OURS]
-    has_vnni = any("vnni" in flag for flag in flags)
-    yield Figure(
-        "one image, times as fast as float", TIMES, ours.faster_than_float,
-        Goal(Bound.AT_LEAST, 2.3 if has_vnni else 1.7),
-    )  # fmt: skip
-    yield Figure(
-        "one image, times as fast as stock tf2onnx of the same TFLite file",
-        TIMES, measured.faster_than_stock,
-        Goal(Bound.AT_LEAST, 2) if model == "resnet8" and has_vnni else None,
-    )  # fmt: skip
-    unlike, classes = ours.images_unlike_xnnpack or 0, ours.classes_unlike_xnnpack or 0
-    yield _count(
-        "images bit for bit as XNNPACK", "%", 100 * (1 - unlike / measured.images), Goal(Bound.AT_LEAST, 99.9)
-    )
-    yield _count("images of another class than XNNPACK's", "images", classes, Goal(Bound.AT_MOST, 0))
-    gained = 100 * (ours.accuracy - rows[Variant.UNSAFE].accuracy)
-    yield _count("accuracy against unsafe weights", POINTS, gained, Goal(Bound.AT_LEAST, -0.05))
-    for level, there in ours.elsewhere.items():
-        yield _count(f"{level}: images unlike this CPU's", "images", there.unlike, Goal(Bound.AT_MOST, 0))
-        static = rows[Variant.STATIC].elsewhere[level]
+    here, *others = measured.cpus
+    for cpu in measured.cpus:
+        yield from _of_cpu(measured, cpu, model)
+    ours, unsafe = (measured.rows[variant].on[here.name] for variant in (Variant.OURS, Variant.UNSAFE))
+    gained = 100 * (ours.accuracy - unsafe.accuracy)
+    yield _count(f"{here.name}: accuracy against unsafe weights", POINTS, gained, Goal(Bound.AT_LEAST, -0.05))
+    for cpu in others:
+        there, static = (measured.rows[variant].on[cpu.name] for variant in (Variant.OURS, Variant.STATIC))
+        yield _count(
+            f"{cpu.name}: images unlike {here.name}'s", "images", there.unlike, Goal(Bound.AT_MOST, 0)
+        )
         # A goal where that file saturates only: where it keeps its answers there is nothing to win.
         goal = Goal(Bound.AT_LEAST, 1.5) if static.flips else None
         better = 100 * (there.accuracy - static.accuracy)
-        yield _count(f"{level}: accuracy against quantize_static", POINTS, better, goal)
+        yield _count(f"{cpu.name}: accuracy against quantize_static", POINTS, better, goal)
 
 
-def _count(name: str, unit: str, value: float, goal: Goal) -> Figure:
+def _of_cpu(measured: Measured, cpu: Cpu, model: str) -> Iterator[Figure]:
+    """Yields speed and equality with XNNPACK on one CPU."""
+    ours = measured.rows[Variant.OURS].on[cpu.name]
+    if ours.faster_than_float is not None:
+        yield Figure(
+            f"{cpu.name}: one image, times as fast as float", TIMES, ours.faster_than_float,
+            Goal(Bound.AT_LEAST, 2.3 if cpu.has_vnni else 1.7),
+        )  # fmt: skip
+        yield Figure(
+            f"{cpu.name}: one image, times as fast as stock tf2onnx of the same TFLite file",
+            TIMES, measured.faster_than_stock[cpu.name],
+            Goal(Bound.AT_LEAST, 2) if model == "resnet8" and cpu.has_vnni else None,
+        )  # fmt: skip
+    if ours.unlike_xnnpack is not None and ours.classes_unlike_xnnpack is not None:
+        alike = 100 * (1 - ours.unlike_xnnpack / cpu.images)
+        yield _count(f"{cpu.name}: images bit for bit as XNNPACK", "%", alike, Goal(Bound.AT_LEAST, 99.9))
+        yield _count(
+            f"{cpu.name}: images of another class than XNNPACK's", "images", ours.classes_unlike_xnnpack,
+            Goal(Bound.AT_MOST, 0),
+        )  # fmt: skip
+
+
+def _count(name: str, unit: str, value: float, goal: Goal | None) -> Figure:
     return Figure(name, unit, Spread.of([value]), goal)
 
 
-def table(rows: dict[Variant, Row], levels: list[str]) -> Iterator[str]:
-    """Yields the lines of a Markdown table."""
-    heads = ["variant", "ms, one image", "× float", "integer layers", "unsafe pairs", "top-1"]
-    heads += [f"top-1, {level} (points lost, flips, images unlike)" for level in levels]
-    heads += ["images unlike XNNPACK (classes)"]
-    yield "| " + " | ".join(heads) + " |"
-    yield "| --- " * len(heads) + "|"
-    for row in rows.values():
+def speed_table(measured: Measured) -> Iterator[str]:
+    """Yields the lines of a Markdown table: time and accuracy of each file on each CPU."""
+    timed = [cpu for cpu in measured.cpus if measured.rows[Variant.OURS].on[cpu.name].ms is not None]
+    heads = [f"ms, × float: {cpu.name}" for cpu in timed]
+    heads += [f"top-1: {_name(cpu, measured)}" for cpu in measured.cpus]
+    rows = []
+    for row in measured.rows.values():
+        cells = [row.variant.value]
+        cells += [_time(row.on[cpu.name]) for cpu in timed]
+        cells += [_accuracy(row.on.get(cpu.name)) for cpu in measured.cpus]
+        rows.append(cells)
+    yield from _markdown(["file", *heads], rows)
+
+
+def bits_table(measured: Measured) -> Iterator[str]:
+    """Yields the lines of a Markdown table: size, arithmetic, and on how many images outputs differ."""
+    here, *others = measured.cpus
+    with_twin = [
+        cpu for cpu in measured.cpus if measured.rows[Variant.OURS].on[cpu.name].unlike_xnnpack is not None
+    ]
+    heads = ["file", "bytes", "integer layers", "unsafe pairs"]
+    heads += [f"unlike XNNPACK: {cpu.name}" for cpu in with_twin]
+    heads += [f"unlike {here.name}: {_name(cpu, measured)}" for cpu in others]
+    rows = []
+    for row in measured.rows.values():
         cells = [
-            row.variant.value, f"{row.ms.median:.3f} [{row.ms.minimum:.3f}, {row.ms.maximum:.3f}]",
-            f"{row.faster_than_float.median:.2f}", f"{row.integer_layers} of {row.layers}",
-            f"{row.unsafe_pairs:,}", f"{100 * row.accuracy:.2f} %",
+            row.variant.value, f"{row.size_bytes:,}", f"{row.integer_layers} of {row.layers}",
+            f"{row.unsafe_pairs:,}",
         ]  # fmt: skip
-        for level in levels:
-            there = row.elsewhere.get(level)
-            cells.append(
-                f"{100 * there.accuracy:.2f} % ({there.lost_points:.2f}, {there.flips}, {there.unlike})"
-                if there
-                else "–"
-            )
-        unlike = row.images_unlike_xnnpack
-        cells.append("–" if unlike is None else f"{unlike} ({row.classes_unlike_xnnpack})")
-        yield "| " + " | ".join(cells) + " |"
+        for cpu in with_twin:
+            there = row.on.get(cpu.name)
+            cells.append(_pair(there and there.unlike_xnnpack, there and there.classes_unlike_xnnpack))
+        for cpu in others:
+            there = row.on.get(cpu.name)
+            cells.append(_pair(there and there.unlike, there and there.flips))
+        rows.append(cells)
+    yield from _markdown(heads, rows)
 
 
-def draw(rows: dict[Variant, Row], images: int, title: str, out: Path) -> None:
-    """Writes a picture: accuracy on each CPU against milliseconds on this one.
+def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield "| " + " | ".join(heads) + " |"
+    yield "| --- " + "| --: " * (len(heads) - 1) + "|"
+    for row in rows:
+        yield "| " + " | ".join(row) + " |"
 
-    Args:
-        rows: All variants.
-        images: That every CPU classified.
-        title: Of the picture.
-        out: A PNG file; its folder is made.
-    """
-    import matplotlib.pyplot as plt
 
-    levels = tuple(rows[Variant.OURS].elsewhere)
-    markers = dict(zip(levels, "vs^D", strict=False))
-    figure, axes = plt.subplots(figsize=(9, 5), layout="constrained")
-    for number, row in enumerate(rows.values()):
-        ms, colour, here = row.ms.median, f"C{number}", 100 * row.accuracy_of_emulated
-        there = {level: 100 * found.accuracy for level, found in row.elsewhere.items()}
-        every = [here, *there.values()]
-        axes.plot([ms, ms], [min(every), max(every)], "-", color=colour, alpha=0.5)
-        axes.plot(ms, here, "o", color=colour, label=row.variant.value)
-        for level, accuracy in there.items():
-            axes.plot(ms, accuracy, markers[level], color=colour, fillstyle="none", markersize=9)
-    axes.set(
-        xlabel="ms for one image, one thread, this CPU", ylabel=f"top-1 on {images:,} images, %", title=title
-    )
-    axes.set_xlim(left=0)
-    axes.grid(alpha=0.3)
-    for level, marker in markers.items():
-        axes.plot(
-            [], [], marker, color="grey", fillstyle="none", linestyle="none", label=f"on {level}, emulated"
-        )
-    axes.legend(title="● this CPU", fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=150)
+def _name(cpu: Cpu, measured: Measured) -> str:
+    """Returns a CPU's name, with the number of images where it got fewer than the first."""
+    return cpu.name if cpu.images == measured.cpus[0].images else f"{cpu.name}, {cpu.images:,} images"
+
+
+def _time(found: OnCpu) -> str:
+    if found.ms is None or found.faster_than_float is None:
+        return "–"
+    return f"{found.ms.median:.3f}, {found.faster_than_float.median:.2f}"
+
+
+def _accuracy(found: OnCpu | None) -> str:
+    if found is None:
+        return "–"
+    text = f"{100 * found.accuracy:.2f} %"
+    return f"**{text}**" if found.lost_points >= NOTABLE else text
+
+
+def _pair(images: int | None, classes: int | None) -> str:
+    return "–" if images is None else f"{images:,} ({classes:,})"

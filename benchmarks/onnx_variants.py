@@ -1,12 +1,11 @@
 """The ways of making an int8 ONNX file of one run that `onnx_int8.py` compares."""
 
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx_measuring import Made, Variant
 from timing import tell
 
 from edgecifar.artifacts import Dataset, Run
@@ -22,35 +21,11 @@ CALIBRATION_IMAGES = 200
 """Training images from which `quantize_static` takes its ranges."""
 
 
-class Variant(StrEnum):
-    """A way of making the file."""
-
-    FLOAT = "float32"
-    STOCK = "int8, stock tf2onnx"
-    """Of the int8 TFLite file that TensorFlow's converter makes."""
-    STATIC = "int8, quantize_static"
-    """ONNX Runtime's own quantizer with its defaults: QDQ form, one scale for each tensor of weights."""
-    STATIC_CHANNELS = "int8, quantize_static, per_channel"
-    STATIC_REDUCED = "int8, quantize_static, reduce_range"
-    STOCK_TWIN = "int8, stock tf2onnx of edgecifar's TFLite file"
-    UNSAFE = "int8, edgecifar without safe weights"
-    OURS = "int8, edgecifar"
-
-
 _STATIC_OPTIONS: dict[Variant, dict[str, bool]] = {
     Variant.STATIC: {},
     Variant.STATIC_CHANNELS: {"per_channel": True},
     Variant.STATIC_REDUCED: {"reduce_range": True},
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """An ONNX file, and the int8 TFLite file that it was made of."""
-
-    path: Path
-    twin: Path | None
-    """None: it was made of the float file."""
 
 
 def make_files(run: Run, train: Dataset, folder: Path) -> dict[Variant, Made]:

@@ -51,6 +51,7 @@ class RuntimeName(StrEnum):
     ORT_CPU = "ort-cpu"
     ORT_CPU_HASWELL = "ort-cpu-haswell"
     ORT_CPU_NEHALEM = "ort-cpu-nehalem"
+    ORT_CPU_ARM64 = "ort-cpu-arm64"
     ORT_CUDA = "ort-cuda"
     ORT_TENSORRT = "ort-tensorrt"
     ORT_WEB = "ort-web"
@@ -65,12 +66,14 @@ class RuntimeName(StrEnum):
 
 
 class CpuLevel(StrEnum):
-    """An x86-64 CPU that ONNX Runtime can be run on in an emulator."""
+    """A CPU that ONNX Runtime can be run on in an emulator."""
 
     NEHALEM = "nehalem"
     """SSE4.2."""
     HASWELL = "haswell"
     """AVX2, without VNNI: where products of uint8 and int8 can saturate."""
+    ARM64 = "arm64"
+    """Cortex-A76: dot products, as phones and single-board computers have them."""
 
 
 ALL_RUNTIMES = "all"

@@ -283,7 +283,7 @@ def count_steps(first: Array, second: Array) -> int:
 
 def _write_descriptions(folder: Path, run: Run) -> None:
     (folder / "labels.txt").write_text(
-        "".join(f"{name}\n" for name in run.record.class_names), encoding="utf-8"
+        "".join(f"{name}\n" for name in run.record.class_names), encoding="utf-8", newline="\n"
     )
     run.record.preprocessing.write(folder / "preprocessing.json")
     for name in _COPIED:

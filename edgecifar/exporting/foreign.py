@@ -27,7 +27,6 @@ _QOPERATORS = {
     "QLinearMul",
     "QLinearGlobalAveragePool",
 }
-_LAYERS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 _ELEMENTS = {
     onnx.TensorProto.FLOAT: Io.FLOAT32,
     onnx.TensorProto.INT8: Io.INT8,

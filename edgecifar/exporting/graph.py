@@ -45,7 +45,7 @@ def finish(model: onnx.ModelProto, batch: int | None, quantizations: dict[str, Q
     Raises:
         ExportError: ONNX's checker refuses the model.
     """
-    _order(model.graph)
+    order(model.graph)
     _rename(model.graph)
     _set_batch(model.graph, batch)
     model.graph.name, model.graph.doc_string, model.doc_string = "classifier", "", ""
@@ -62,7 +62,7 @@ def seal(model: onnx.ModelProto, quantizations: dict[str, Quantization]) -> byte
     Raises:
         ExportError: ONNX's checker refuses the model.
     """
-    _order(model.graph)
+    order(model.graph)
     del model.graph.value_info[:]
     model.producer_name, model.producer_version = "edgecifar", edgecifar.__version__
     _drop_unused_domains(model)
@@ -108,7 +108,7 @@ def rewire(graph: onnx.GraphProto, old: str, new: str) -> None:
                 node.input[index] = new
 
 
-def _order(graph: onnx.GraphProto) -> None:
+def order(graph: onnx.GraphProto) -> None:
     """Sorts nodes by need from the output on, and constants by first use; drops what nothing needs."""
     makers = {name: node for node in graph.node for name in node.output}
     ordered: list[onnx.NodeProto] = []
@@ -146,16 +146,17 @@ def _rename(graph: onnx.GraphProto) -> None:
         for field in (node.input, node.output):
             for index, name in enumerate(field):
                 if name and name not in renamed:
-                    renamed[name] = _unique(name, taken)
+                    renamed[name] = unique(name, taken)
                 field[index] = renamed.get(name, name)
     for value in (*graph.input, *graph.output, *graph.initializer):
         value.name = renamed[value.name]
     nodes: set[str] = set()
     for node in graph.node:
-        node.name, node.doc_string = _unique(node.name or node.op_type, nodes), ""
+        # A node may go without a name; one that has one has it for itself.
+        node.name, node.doc_string = node.name and unique(node.name, nodes), ""
 
 
-def _unique(name: str, taken: set[str]) -> str:
+def unique(name: str, taken: set[str]) -> str:
     """Returns the name without counters, made unique among those taken, which it joins."""
     base = unique = _COUNTER.sub("", name)
     numbers = itertools.count(2)

@@ -80,7 +80,8 @@ def _from_tflite(
         content = saturation.make_safe(content)
     if kind is Format.ONNX:
         chosen = io or own
-        return onnx.convert_int8(content, chosen, opset or DEFAULT_OPSET, batch, activations), chosen
+        chosen_opset = DEFAULT_OPSET if opset is None else opset
+        return onnx.convert_int8(content, chosen, chosen_opset, batch, activations), chosen
     if io not in (None, own):
         raise ExportError(
             f"a TFLite file keeps its boundaries, which are {own}.",

@@ -11,9 +11,10 @@ import tf_keras
 from edgecifar.artifacts import Preprocessing
 from edgecifar.chatter import diverted
 from edgecifar.errors import ExportError
-from edgecifar.exporting import elu, foreign, graph, qdq, safe_onnx
+from edgecifar.exporting import elu, foreign, graph, naming, qdq, safe_onnx
 from edgecifar.exporting.boundaries import set_boundaries
 from edgecifar.exporting.dense import flatten_inputs
+from edgecifar.exporting.first_layer import join_first_columns
 from edgecifar.exporting.options import (
     DEFAULT_OPSET,
     Activations,
@@ -119,6 +120,10 @@ def convert_int8(
         if old in quantizations
     }
     recommend(converted)
+    qdq.drop_zero_points_of_biases(converted.graph)
+    naming.shorten(converted.graph)
+    if activations is Activations.UINT8:
+        join_first_columns(converted.graph)
     return graph.finish(converted, batch, renamed)
 
 

@@ -172,3 +172,14 @@ def _drop_idle_pairs(graph: onnx.GraphProto) -> None:
             rewire(graph, result, source)
         if not readers(graph, dequantize.output[0]):
             graph.node.remove(dequantize)
+
+
+def drop_zero_points_of_biases(graph: onnx.GraphProto) -> None:
+    """Takes out zero points of constant int32 tensors: they are 0, which is what ONNX takes without one."""
+    constants = arrays(graph)
+    for node in graph.node:
+        if node.op_type != "DequantizeLinear" or len(node.input) < 3 or node.input[2] not in constants:
+            continue
+        zero_point = constants[node.input[2]]
+        if node.input[0] in constants and zero_point.dtype == np.int32 and not np.any(zero_point):
+            del node.input[2:]

@@ -15,6 +15,7 @@ _ADAPTERS = {
     "ort-cpu": ("edgecifar.runtimes.onnxruntime", "CPU"),
     "ort-cpu-haswell": ("edgecifar.runtimes.emulated", "HASWELL"),
     "ort-cpu-nehalem": ("edgecifar.runtimes.emulated", "NEHALEM"),
+    "ort-cpu-arm64": ("edgecifar.runtimes.emulated", "ARM64"),
     "ort-cuda": ("edgecifar.runtimes.onnxruntime", "CUDA"),
     "ort-tensorrt": ("edgecifar.runtimes.onnxruntime", "TENSORRT"),
     "ort-web": ("edgecifar.runtimes.browser", "ORT_WEB"),
@@ -36,7 +37,7 @@ _DEFAULTS = {
     ".c": ("c",),
 }
 
-EMULATED = {"nehalem": "ort-cpu-nehalem", "haswell": "ort-cpu-haswell"}
+EMULATED = {"nehalem": "ort-cpu-nehalem", "haswell": "ort-cpu-haswell", "arm64": "ort-cpu-arm64"}
 """Runtimes on CPUs that an emulator plays, by the CPU's name: their results count, their times do not."""
 EMULATED_BOARDS = ("c-m3", "c-m4", "c-m33", "c-m55")
 """Runtimes on microcontrollers that an emulator plays, as those."""

@@ -1,10 +1,11 @@
-"""The x86 instruction sets that the processor itself reports, under an emulator the emulated ones.
+"""The instruction sets that the processor itself reports, under an emulator the emulated ones.
 
 /proc/cpuinfo will not do: an emulator of user programs passes the host's through.
 """
 
 import ctypes
 import mmap
+import platform
 
 _CODE = bytes.fromhex("53 49 89d0 89f8 89f1 0fa2 418900 41895804 41894808 4189500c 5b c3")
 """void cpuid(uint32_t leaf, uint32_t subleaf, uint32_t registers[4]) in the System V calling convention:
@@ -17,13 +18,27 @@ _FLAGS = {
     "amx_bf16": (7, 0, _EDX, 22), "amx_int8": (7, 0, _EDX, 25),
 }  # fmt: skip
 """Linux's names: leaf, subleaf, register, bit (Intel, Software Developer's Manual, CPUID)."""
+_HWCAP, _HWCAP2 = 16, 26
+"""Entries of the auxiliary vector (Linux, uapi/linux/auxvec.h)."""
+_ARM_FLAGS = {"asimddp": (_HWCAP, 20), "sve": (_HWCAP, 22), "i8mm": (_HWCAP2, 13), "bf16": (_HWCAP2, 14)}
+"""Linux's names: entry, bit (arch/arm64/include/uapi/asm/hwcap.h)."""
 
 
 def cpuid_flags() -> tuple[str, ...]:
     """Returns those of the instruction sets that change results or speed which the processor reports.
 
-    For x86-64 with the System V calling convention: Linux and macOS.
+    For x86-64 with the System V calling convention (Linux and macOS), and for arm64 on Linux.
     """
+    return _arm_flags() if platform.machine() == "aarch64" else _x86_flags()
+
+
+def _arm_flags() -> tuple[str, ...]:
+    get = ctypes.CDLL(None).getauxval
+    get.argtypes, get.restype = [ctypes.c_ulong], ctypes.c_ulong
+    return tuple(name for name, (entry, bit) in _ARM_FLAGS.items() if get(entry) >> bit & 1)
+
+
+def _x86_flags() -> tuple[str, ...]:
     with mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC) as page:
         page.write(_CODE)
         anchor = ctypes.c_char.from_buffer(page)

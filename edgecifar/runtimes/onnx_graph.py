@@ -10,6 +10,7 @@ from onnx import numpy_helper
 
 from edgecifar.errors import ModelError
 from edgecifar.protocol import MODEL_INPUT, Array, Geometry, Layer, LayerKind, TensorInfo
+from edgecifar.runtimes.columns import part_columns
 from edgecifar.runtimes.patches import same_padding
 
 _KINDS = {
@@ -60,6 +61,8 @@ class _Draft:
     high: float = math.inf
     reads_flattened: bool = False
     """Whether it reads an image that was flattened channels first."""
+    columns: int = 1
+    """Of the result, which the node computes at once; weights and bias are those of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +141,7 @@ class GraphReader:
         if node.op_type == "Transpose":
             self._transpose(node, source, output)
         elif node.op_type in {"Reshape", "Flatten", "Squeeze"}:
-            self._channels_first.discard(output)
-            if source in self._channels_first:
-                self._flattened.add(output)
+            self._reshape(node, source)
         elif node.op_type == "QuantizeLinear":
             info = self._quantized(output, node.input[1], node.input[2] if len(node.input) > 2 else "")
             self._infos[output] = info
@@ -155,6 +156,29 @@ class GraphReader:
                 self._read_pool(node, source)
             if node.op_type == "Cast" and home != MODEL_INPUT and self._drafts[home].tap.tensor == source:
                 self._retap(home, output)
+
+    def _reshape(self, node: onnx.NodeProto, source: str) -> None:
+        output, home = node.output[0], self._homes[source]
+        self._channels_first.discard(output)
+        if source in self._channels_first:
+            self._flattened.add(output)
+        elif node.op_type == "Reshape" and home != MODEL_INPUT:
+            self._part_columns(node, self._drafts[home])
+
+    def _part_columns(self, node: onnx.NodeProto, draft: _Draft) -> None:
+        """Reads a convolution that computes several columns at once as the plain one, before the reshape."""
+        target, weights = self._constants.get(node.input[1]), draft.weights
+        if draft.kind is not LayerKind.CONV or target is None or target.values.size != 4 or weights is None:
+            return
+        columns = next((item.ints[1] for item in draft.node.attribute if item.name == "strides"), 1)
+        channels = int(target.values[-1])
+        parted = part_columns(weights, columns) if columns > 1 else None
+        if parted is None or len(parted) != channels:
+            return
+        draft.weights, draft.columns = parted, columns
+        draft.bias = None if draft.bias is None else draft.bias[:channels]
+        draft.scales = None if draft.scales is None else draft.scales[:channels]
+        draft.tap = Tap(node.output[0], self._infos[node.output[0]])
 
     def _read_pool(self, node: onnx.NodeProto, source: str) -> None:
         """Takes what an average pool's integers mean from their reader.
@@ -401,6 +425,7 @@ class GraphReader:
         else:
             kernel = (given["kernel_shape"][0], given["kernel_shape"][1])
         stride = tuple(given.get("strides", (1, 1)))
+        stride = (stride[0], stride[1] // draft.columns)
         dilation = tuple(given.get("dilations", (1, 1)))
         pads = tuple(given.get("pads", (0, 0, 0, 0)))
         automatic = given.get("auto_pad", b"NOTSET").decode()

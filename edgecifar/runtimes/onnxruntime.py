@@ -228,13 +228,20 @@ def _tensor_info(path: Path, argument: Any, metadata: dict[str, str]) -> TensorI
         raise ModelError(
             f"{path}: {argument.name} is of type {argument.type}, which no image classifier here uses."
         )
-    quantization = json.loads(metadata.get(f"quantization.{argument.name}", "{}"))
+    key = f"quantization.{argument.name}"
+    scale = zero_point = None
+    if key in metadata:
+        try:
+            said = json.loads(metadata[key])
+            scale, zero_point = float(said["scale"]), int(said["zero_point"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise ModelError(f"{path}: its metadata {key} are no scale and zero point.") from error
     return TensorInfo(
         name=argument.name,
         shape=tuple(size if isinstance(size, int) else None for size in argument.shape),
         dtype=_DTYPES[argument.type],
-        scale=quantization.get("scale"),
-        zero_point=quantization.get("zero_point"),
+        scale=scale,
+        zero_point=zero_point,
     )
 
 

@@ -13,6 +13,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgecifar.artifacts import Preprocessing
+from edgecifar.errors import ModelError
+
 LENGTH = 64
 """Of the sum of products 255 x 127."""
 ASK = f"""
@@ -84,3 +87,25 @@ def test_a_script_says_what_was_hidden_and_ends_with_its_status(checkout: Path, 
     assert done.returncode == 3, done.stderr
     flags = next(line for line in done.stdout.splitlines() if line.startswith("CPU flags"))
     assert "512" not in flags
+
+
+def test_int8_onnx_is_measured_on_the_processor_that_it_sees(
+    masked: ModuleType, product: Path, checkout: Path
+) -> None:
+    measuring = importlib.import_module("onnx_measuring")
+    bundle = checkout / "exported" / "tiny-resnet8"
+    images = np.load(bundle / "golden" / "images.npy")
+    variant = measuring.Variant.OURS
+    files = {variant: measuring.Made(bundle / "model.int8.onnx", bundle / "model.int8.tflite")}
+    preprocessing = Preprocessing(mean=0, std=1, height=32, width=32)
+    whole, lesser = (
+        measuring.measure(files, images, preprocessing, 2, level) for level in (None, masked.Level.AVX2)
+    )
+    for found in (whole, lesser):
+        assert found.outputs[variant].shape == (len(images), 10)
+        np.testing.assert_array_equal(found.outputs[variant], found.twins[variant])
+        assert len(found.seconds[variant]) == 2
+    np.testing.assert_array_equal(lesser.outputs[variant], whole.outputs[variant])
+    refused = {variant: measuring.Made(product, None)}
+    with pytest.raises(ModelError, match="ended with exit status 2"):
+        measuring.measure(refused, images, preprocessing, 1, None)

@@ -53,7 +53,7 @@ def test_half_steps_round_as_in_tflite(side, activations, zero_point):
     shift = 128 if dtype == np.uint8 else 0
     model = pool_model(dtype, side, zero_point + shift)
     pools.round_as_tflite(model.graph)
-    graph._order(model.graph)
+    graph.order(model.graph)
     moved = (images.astype(np.int16) + shift).astype(dtype)
     for level in (
         onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
@@ -73,7 +73,7 @@ def test_windows_over_the_edge_round_as_in_tflite(side):
     model.graph.input[0].CopyFrom(helper.make_tensor_value_info("x", TensorProto.UINT8, ["N", 1, 8, 8]))
     model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", TensorProto.UINT8, ["N", 1, 8, 8]))
     pools.round_as_tflite(model.graph)
-    graph._order(model.graph)
+    graph.order(model.graph)
     level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     found = run(model, (images.astype(np.int16) + 128).astype(np.uint8), level).astype(np.int64) - 128
     expected = np.empty((500, 1, 8, 8), np.int64)

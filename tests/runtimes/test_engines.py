@@ -145,6 +145,7 @@ def test_every_engine_is_tested():
         "ort-web",
         "ort-cpu-haswell",
         "ort-cpu-nehalem",
+        "ort-cpu-arm64",
         "c",
         "c-m3",
         "c-m4",

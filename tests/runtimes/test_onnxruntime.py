@@ -93,3 +93,12 @@ def test_weights_in_a_file_beside_the_model_are_found(models, tmp_path):
     (tmp_path / "m.onnx.data").unlink()
     with pytest.raises(ModelError, match=r"m\.onnx: ONNX Runtime refuses it"):
         get_runtime("ort-cpu").load(path, threads=1)
+
+
+@pytest.mark.parametrize("said", ["", "[]", "{}", '{"scale": "x", "zero_point": 0}', '{"scale": 1}'])
+def test_metadata_that_make_no_sense_are_said(said, models, tmp_path):
+    model = onnx.load(models["float32.onnx"])
+    model.metadata_props.add(key=f"quantization.{model.graph.input[0].name}", value=said)
+    onnx.save(model, tmp_path / "odd.onnx")
+    with pytest.raises(ModelError, match=r"its metadata quantization\..* are no scale and zero point"):
+        get_runtime("ort-cpu").load(tmp_path / "odd.onnx", threads=1)

@@ -6,12 +6,14 @@ settings reach another. They take turns, round by round, so that a machine that 
 
 import gzip
 import multiprocessing
+import signal
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,8 @@ class Contender:
     name: str
     """As the report shows it: the file's name."""
     path: Path
+    files: tuple[Path, ...]
+    """All of the model: itself, and weights beside it."""
     format: str
     precision: str
     runtime: str
@@ -163,7 +167,7 @@ class _Runner:
 
     def row(self) -> SpeedRow:
         """Returns what was measured."""
-        content = self._contender.path.read_bytes()
+        content = b"".join(file.read_bytes() for file in self._contender.files)
         calls = [seconds for one_round in self._calls for seconds in one_round]
         median, p90, p99 = np.percentile(calls, [50, 90, 99])
         return SpeedRow(
@@ -215,7 +219,7 @@ def _runner(contender: Contender) -> Iterator[_Runner]:
     process = context.Process(
         target=_serve, args=(theirs, contender.runtime, contender.path), daemon=True, name=contender.name
     )
-    process.start()
+    _start(process)
     theirs.close()
     try:
         yield _Runner(contender, ours)
@@ -225,6 +229,20 @@ def _runner(contender: Contender) -> Iterator[_Runner]:
         if process.is_alive():
             process.kill()
             process.join()
+
+
+def _start(process: SpawnProcess) -> None:
+    """Starts a process that Ctrl-C, which goes to all of a terminal's, leaves to its owner to end."""
+    if not hasattr(signal, "pthread_sigmask"):
+        # Windows: the process itself ignores it once it serves.
+        process.start()
+        return
+    # A process has its starter's mask from its first moment, before any line of Python.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +256,7 @@ class _Refusal:
 
 def _serve(connection: Connection, runtime: str, path: Path) -> None:
     """Answers the owner's commands until the connection closes: the worker's whole life."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     worker = _Worker(runtime, path)
     while True:
         try:
@@ -248,7 +267,11 @@ def _serve(connection: Connection, runtime: str, path: Path) -> None:
             answer = getattr(worker, command)(*arguments)
         except EdgecifarError as error:
             answer = _Refusal(type(error), error.problem, error.mend)
-        connection.send(answer)
+        try:
+            connection.send(answer)
+        except ConnectionError:
+            # The owner was interrupted while this was at work.
+            return
 
 
 class _Worker:

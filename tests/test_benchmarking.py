@@ -1,6 +1,9 @@
 """Each artifact in a process of its own, in turn."""
 
 import multiprocessing
+import os
+import signal
+import sys
 
 import numpy as np
 import pytest
@@ -32,6 +35,7 @@ def contenders(tiny, tmp_path_factory) -> list[Contender]:
             Contender(
                 name=name,
                 path=folder / name,
+                files=(folder / name,),
                 format=form,
                 precision=precision,
                 runtime="litert" if form == "tflite" else "ort-cpu",
@@ -81,6 +85,19 @@ def test_a_worker_that_dies_is_an_error_that_names_it(contenders, monkeypatch):
     monkeypatch.setattr(benchmarking._Runner, "time_calls", lambda runner, _: runner._ask("__class__"))
     with pytest.raises(ModelError, match=r"The process of .*int8\.tflite in litert ended by itself"):
         measure_speed(contenders[:1], PLAN)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals between processes")
+def test_a_workers_interrupt_is_its_owners_business(contenders):
+    """Ctrl-C goes to every process of a terminal, also to one that is still importing."""
+    with benchmarking._runner(contenders[0]) as runner:
+        [process] = multiprocessing.active_children()
+        os.kill(process.pid, signal.SIGINT)
+        runner.start(PLAN)
+        os.kill(process.pid, signal.SIGINT)
+        runner.time_calls(PLAN)
+    assert process.exitcode == 0
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_the_turns_start_with_another_each_round():

@@ -8,6 +8,15 @@ import typer
 
 from edgecifar.choices import ALL_RUNTIMES, Npu, RuntimeName
 from edgecifar.cli.making import DataDirOption, JsonOption
+from edgecifar.cli.preprocessing import (
+    ChannelsOption,
+    LayoutOption,
+    MeanOption,
+    ResizeOption,
+    ScaleOption,
+    StdOption,
+    input_spec,
+)
 from edgecifar.cli.proving import DataOption, runtime_or_all
 from edgecifar.cli.terminal import load_pipeline, repeatable, terminal
 
@@ -20,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 def benchmark(
     bundle: Annotated[
-        Path | None, typer.Argument(help="A bundle, or a model file in one.  [default: the newest bundle]")
+        Path | None, typer.Argument(help="A bundle, a run, or a model file.  [default: the newest bundle]")
     ] = None,
     runtime: Annotated[
         list[str] | None,
@@ -42,6 +51,12 @@ def benchmark(
     limit: Annotated[int, typer.Option(min=1, help="Images for the accuracy, balanced.")] = 500,
     data: DataOption = None,
     data_dir: DataDirOption = None,
+    scale: ScaleOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    layout: LayoutOption = None,
+    channels: ChannelsOption = None,
+    resize: ResizeOption = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the results.  [default: benchmark/NAME]")
     ] = None,
@@ -56,7 +71,9 @@ def benchmark(
       edgecifar benchmark
       edgecifar benchmark exported/mine --runtime all --data sample
       edgecifar benchmark exported/mine/model.int8.onnx --runtime ort-cpu --threads 1
+      edgecifar benchmark firmware/model/model.c --mean 127.5 --std 127.5 --runtime c
     """
+    preprocessing = input_spec(scale, mean, std, layout, channels, resize)
     pipeline = load_pipeline()
     from edgecifar.benchmarking import Plan
     from edgecifar.host import core_count
@@ -78,6 +95,7 @@ def benchmark(
         limit=limit,
         source=data,
         data_dir=data_dir,
+        preprocessing=preprocessing,
         command=repeatable(),
         progress=terminal(),
     )

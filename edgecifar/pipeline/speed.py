@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgecifar.artifacts import Bundle, Dataset
+from edgecifar.artifacts import Bundle, Dataset, Preprocessing
 from edgecifar.artifacts.speed import SpeedReport, SpeedRow
 from edgecifar.benchmarking import Contender, Plan, measure_speed
 from edgecifar.choices import ALL_RUNTIMES, Split
@@ -16,12 +16,20 @@ from edgecifar.choices import Source as DataSource
 from edgecifar.data import load_dataset
 from edgecifar.errors import EngineMissingError, VerificationError
 from edgecifar.host import cpu_flags, cpu_name, tool_versions
-from edgecifar.pipeline.subjects import Subject, check_classes, open_subjects, place_of, source_of
+from edgecifar.pipeline.subjects import (
+    Subject,
+    check_classes,
+    model_files,
+    open_subjects,
+    place_of,
+    source_of,
+)
 from edgecifar.progress import SILENT, Progress
 from edgecifar.protocol import Array, TensorInfo
 from edgecifar.recipe import DataSpec
 from edgecifar.runtimes import EMULATED, EMULATED_BOARDS, RUNTIME_NAMES, get_runtime
 from edgecifar.verification import metrics
+from edgecifar.verification.inputs import InputSpec
 from edgecifar.verification.running import balanced_order
 
 USUAL_RUNTIMES = ("litert", "ort-cpu", "ort-cuda")
@@ -42,18 +50,20 @@ def benchmark(
     limit: int = LIMIT,
     source: DataSource | None = None,
     data_dir: Path | str | None = None,
+    preprocessing: Preprocessing | InputSpec | None = None,
     command: str | None = None,
     progress: Progress = SILENT,
 ) -> SpeedReport:
     """Returns the times, sizes, memory and accuracy of a bundle's artifacts in runtimes.
 
     Args:
-        model: A bundle, or one model file in it.
+        model: A bundle, a run, or one model file.
         runtimes: Their names; none: those that apps use; "all": every one on this machine.
         plan: How long to measure; None: as `Plan` says.
         limit: Images for the accuracy, balanced over the classes.
         source: Where they come from; None: where the model's did.
         data_dir: Where they lie, as for `train`.
+        preprocessing: What a model file outside a bundle or run sees.
         command: What repeats this, for the report; None: the plain command.
         progress: Told of the measurements.
 
@@ -61,7 +71,9 @@ def benchmark(
         EdgecifarError: Any of its kinds: see `edgecifar.errors`.
     """
     path = place_of(model)
-    subjects = open_subjects(path)
+    subjects = open_subjects(path, preprocessing)
+    if preprocessing is not None and all(one.preprocessing is not preprocessing for one in subjects):
+        progress.say("The options on preprocessing are not used: the models' own records say what they see.")
     data = _images(path, source, None if data_dir is None else Path(data_dir), limit, progress)
     for subject in subjects:
         check_classes(subject, data)
@@ -71,6 +83,8 @@ def benchmark(
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     chosen = plan or Plan()
     rows, refused = measure_speed(contenders, chosen, progress)
+    if not rows:
+        raise VerificationError("There is nothing to measure.", " ".join((*missing, *refused)))
     base = next((row for row in rows if (row.artifact, row.engine.runtime) == BASE), None)
     return SpeedReport(
         title=path.name,
@@ -104,25 +118,46 @@ def _images(
 def _contenders(
     subjects: Sequence[Subject], runtimes: Sequence[str], data: Dataset
 ) -> tuple[list[Contender], tuple[str, ...]]:
-    """Returns each subject in each runtime, and one sentence for each usual runtime that is not here."""
-    emulated = {*EMULATED.values(), *EMULATED_BOARDS}
-    for name in emulated.intersection(runtimes):
-        raise VerificationError(f"{name} runs in an emulator, whose time is no CPU's.")
+    """Returns each subject in each runtime, and one sentence for each runtime that measures nothing.
+
+    Of the runtimes that nobody asked for, only those that read a subject and are not here have one.
+    """
+    emulated = tuple(name for name in RUNTIME_NAMES if name in {*EMULATED.values(), *EMULATED_BOARDS})
+    for name in emulated:
+        if name in runtimes:
+            raise VerificationError(f"{name} runs in an emulator, whose time is no CPU's.")
     everything = tuple(name for name in RUNTIME_NAMES if name not in emulated)
-    wanted = everything if ALL_RUNTIMES in runtimes else tuple(runtimes) or USUAL_RUNTIMES
-    contenders, missing = [], dict[str, None]()
-    for subject in subjects:
-        for name in wanted:
-            if subject.suffix not in get_runtime(name).suffixes:
-                continue
-            reason = get_runtime(name).missing()
-            if reason is None:
-                contenders.append(_contender(subject, name, data))
-            elif name in runtimes:
-                raise EngineMissingError(reason)
-            else:
-                missing[f"{name}: {reason}"] = None
-    return contenders, tuple(missing)
+    wanted = everything if ALL_RUNTIMES in runtimes else tuple(runtimes) or _usual(subjects)
+    contenders, missing = [], []
+    for name in dict.fromkeys(wanted):
+        suffixes = get_runtime(name).suffixes
+        readable = [subject for subject in subjects if subject.suffix in suffixes]
+        if not readable:
+            if runtimes:
+                missing.append(f"{name}: reads {', '.join(suffixes)}, and no file here to time is one.")
+            continue
+        reason = get_runtime(name).missing()
+        if reason is None:
+            contenders += [_contender(subject, name, data) for subject in readable]
+        elif name in runtimes:
+            raise EngineMissingError(reason)
+        else:
+            missing.append(f"{name}: {reason}")
+    if ALL_RUNTIMES in runtimes:
+        missing.append(f"{', '.join(emulated)}: run in an emulator, whose time is no CPU's.")
+    # The tables are by artifact, then runtime.
+    names = [subject.path for subject in subjects]
+    return sorted(contenders, key=lambda one: names.index(one.path)), tuple(missing)
+
+
+def _usual(subjects: Sequence[Subject]) -> tuple[str, ...]:
+    """Returns the runtimes that nobody needs to ask for: those of apps, and another's for files of no app."""
+    others = [
+        subject.runtimes
+        for subject in subjects
+        if not any(subject.suffix in get_runtime(name).suffixes for name in USUAL_RUNTIMES)
+    ]
+    return (*USUAL_RUNTIMES, *(name for names in others for name in names))
 
 
 def _contender(subject: Subject, runtime: str, data: Dataset) -> Contender:
@@ -132,6 +167,7 @@ def _contender(subject: Subject, runtime: str, data: Dataset) -> Contender:
     return Contender(
         name=subject.path.name,
         path=subject.path,
+        files=model_files(subject.path),
         format=subject.format,
         precision=subject.precision,
         runtime=runtime,
@@ -150,6 +186,11 @@ def _notes(rows: Sequence[SpeedRow], base: SpeedRow | None) -> list[str]:
     notes = [f"{row.subject}: {fact}." for row in rows for fact in row.engine.facts]
     if base is None:
         notes.append(f"No ratios: {BASE[0]} in {BASE[1]} did not run.")
+    notes += [
+        f"{row.subject}: bytes are of the source; `edgecifar verify --runtime c-m4` measures flash."
+        for row in rows
+        if row.format == "c"
+    ]
     notes += _slow_integers(rows)
     return notes
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -133,8 +134,9 @@ def speed_csv(report: SpeedReport) -> str:
 
 
 def draw_speed(report: SpeedReport) -> Figure:
-    """Returns accuracy against latency and against size: colours are precisions, marks are runtimes.
+    """Returns accuracy against latency and against size.
 
+    Colours are precisions, marks are runtimes, and those of ONNX files are hollow: some runtimes read both.
     Bars are one standard error of the accuracy, sqrt(p (1 - p) / n), so that few images look like few.
     """
     figure = Figure(figsize=(11, 5), dpi=130, layout="constrained")
@@ -142,18 +144,20 @@ def draw_speed(report: SpeedReport) -> Figure:
     by_latency, by_size = figure.subplots(1, 2, sharey=True)
     runtimes = list(dict.fromkeys(row.engine.runtime for row in report.rows))
     for row in report.rows:
+        colour = _COLOURS.get(row.precision, "#57606a")
         style = {
             "marker": _MARKERS[runtimes.index(row.engine.runtime) % len(_MARKERS)],
-            "color": _COLOURS.get(row.precision, "#57606a"),
+            "color": colour,
             "markersize": 8,
-            # Marks on one spot stay visible.
-            "alpha": 0.75,
+            # Marks on one spot stay visible, and bars, which are many and alike, stay behind them.
+            "markerfacecolor": "none" if row.format == "onnx" else to_rgba(colour, 0.6),
             "linestyle": "",
+            "ecolor": to_rgba(colour, 0.3),
             "elinewidth": 0.8,
         }
         accuracy = 100 * row.accuracy.rate
         error = 100 * math.sqrt(row.accuracy.rate * (1 - row.accuracy.rate) / row.accuracy.total)
-        label = f"{row.precision}, {row.engine.runtime}"
+        label = f"{row.engine.runtime}, {row.precision} {row.format}"
         by_latency.errorbar(1000 * row.latency.median_s, accuracy, error, label=label, **style)
         by_size.errorbar(row.size_bytes / 1000, accuracy, error, **style)
     by_latency.set(xscale="log", xlabel="median of one image, ms", ylabel="top-1, % ± standard error")
@@ -164,13 +168,13 @@ def draw_speed(report: SpeedReport) -> Figure:
     by_size.set(xlabel="file size, kB")
     by_size.set_xlim(left=0)
     for axes in (by_latency, by_size):
-        axes.grid(visible=True, which="both", color="#d8dee4", linewidth=0.6)
+        axes.grid(visible=True, color="#d8dee4", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
         axes.margins(x=0.1, y=0.1)
     handles, labels = by_latency.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
     figure.legend(
-        unique.values(), unique.keys(), fontsize=8, ncols=5, loc="outside lower center", frameon=False
+        unique.values(), unique.keys(), fontsize=8, ncols=4, loc="outside lower center", frameon=False
     )
     images = report.rows[0].accuracy.total if report.rows else 0
     figure.suptitle(

@@ -16,7 +16,7 @@ from edgecifar.runtimes.litert import BUILTIN
 from edgecifar.runtimes.onnxruntime import CHUNK, CPU
 
 BATCH = 256
-"""Images that go to the page at a time."""
+"""Images that go to the page at a time, where its calls have a size of their own."""
 _LOAD_S = 120.0
 _RUN_S = 600.0
 
@@ -91,7 +91,7 @@ class BrowserModel:
                     f"Export it with one of: {', '.join(sorted(engine.dtypes))}.",
                 )
         content = path.read_bytes()
-        self._chunk = self._find_chunk(content)
+        self._each = self._images_of_a_call(content)
         self.last_call_s = 0.0
         """Seconds of the last `predict` inside the engine, without the way to the page and back."""
         folder = web.built_folder()
@@ -115,15 +115,17 @@ class BrowserModel:
         if problem:
             raise ModelError(f"{self._path}: {problem}")
         self.last_call_s = 0.0
-        pieces = [self._run(batch[at : at + BATCH]) for at in range(0, len(batch), BATCH)]
+        step = BATCH if self._each else CHUNK
+        pieces = [self._run(batch[at : at + step]) for at in range(0, len(batch), step)]
         return np.concatenate(pieces) if pieces else self.output.empty()
 
     def _run(self, batch: Array) -> Array:
         count = len(batch)
-        # A page's calls are all of one size: the last image again where there are too few.
-        padding = -count % self._chunk
+        images = self._each or count
+        # A job's calls are all of one size: the last image again where there are too few.
+        padding = -count % images
         whole = np.concatenate([batch, np.repeat(batch[-1:], padding, axis=0)]) if padding else batch
-        body = self._ask(Job.RUN, np.ascontiguousarray(whole).tobytes(), {}, _RUN_S)
+        body = self._ask(Job.RUN, np.ascontiguousarray(whole).tobytes(), {"images": images}, _RUN_S)
         return np.frombuffer(body, self.output.dtype).reshape(len(whole), -1)[:count]
 
     def _ask(self, job: Job, body: bytes, settings: dict[str, object], timeout_s: float) -> bytes:
@@ -134,14 +136,15 @@ class BrowserModel:
         self.last_call_s += (answer.milliseconds or 0.0) / 1000
         return answer.body
 
-    def _find_chunk(self, content: bytes) -> int:
+    def _images_of_a_call(self, content: bytes) -> int | None:
+        """Returns how many images each call takes; None: as many as there are."""
         if self.input.shape[0] is not None:
             return self.input.shape[0]
         # LiteRT.js has no batches, and dynamic quantization takes its scale from the whole batch.
-        return 1 if self._engine.suffix == ".tflite" or b"DynamicQuantizeLinear" in content else CHUNK
+        return 1 if self._engine.suffix == ".tflite" or b"DynamicQuantizeLinear" in content else None
 
     def _settings(self, threads: int) -> dict[str, object]:
-        shape = [self._chunk, *(size or 1 for size in self.input.shape[1:])]
+        shape = [size or 1 for size in self.input.shape[1:]]
         return {
             "input": {"name": self.input.name, "dtype": self.input.dtype, "shape": shape},
             "output": {"name": self.output.name, "dtype": self.output.dtype},

@@ -10,6 +10,8 @@ from edgecifar.choices import Npu, Source
 from edgecifar.errors import EngineMissingError, ModelError, VerificationError
 from edgecifar.pipeline import benchmark, estimate, speed
 from edgecifar.protocol import EngineInfo
+from edgecifar.runtimes import RUNTIME_NAMES
+from edgecifar.verification.inputs import InputSpec
 
 PLAN = Plan(rounds=2, calls=5, batches=(1,), threads=(1,))
 
@@ -105,8 +107,56 @@ def test_an_engine_that_is_missing_and_asked_for_is_an_error(bundle, monkeypatch
 
 
 def test_an_engine_that_reads_none_of_the_files_leaves_nothing(bundle):
-    with pytest.raises(VerificationError, match="nothing to measure"):
+    with pytest.raises(VerificationError, match=r"(?s)nothing to measure.*litert: reads \.tflite"):
         benchmark(bundle / "model.int8.onnx", source=Source.SAMPLE, plan=PLAN, runtimes=["litert"])
+
+
+def test_of_all_runtimes_each_is_timed_or_said_why_not(bundle, monkeypatch):
+    monkeypatch.setattr(
+        speed, "measure_speed", lambda all_, *_: ([timed(one, (1.0, 2.0)) for one in all_], [])
+    )
+    report = benchmark(bundle, source=Source.SAMPLE, limit=10, plan=PLAN, runtimes=["all"])
+    timed_here = {row.engine.runtime for row in report.rows}
+    told = {name for one in report.skipped for name in one.partition(": ")[0].split(", ")}
+    assert timed_here | told == set(RUNTIME_NAMES)
+    assert not timed_here & told
+    assert {"litert", "ort-cpu", "litert-reference"} <= timed_here
+    assert "c: reads .c, and no file here to time is one." in report.skipped
+    artifacts = [row.artifact for row in report.rows]
+    assert artifacts == sorted(artifacts, key=artifacts.index)
+
+
+def test_a_runtime_that_reads_no_file_is_told_beside_one_that_does(bundle, monkeypatch):
+    monkeypatch.setattr(
+        speed, "measure_speed", lambda all_, *_: ([timed(one, (1.0, 2.0)) for one in all_], [])
+    )
+    report = benchmark(
+        bundle / "model.int8.tflite",
+        source=Source.SAMPLE,
+        limit=10,
+        plan=PLAN,
+        runtimes=["litert", "ort-cpu"],
+    )
+    assert [row.engine.runtime for row in report.rows] == ["litert"]
+    assert report.skipped == ("ort-cpu: reads .onnx, and no file here to time is one.",)
+
+
+def test_what_its_engine_refuses_is_no_report(tmp_path):
+    (tmp_path / "m.onnx").write_bytes(b"hello")
+    options = {"preprocessing": InputSpec(1.0, (121.0,), (64.0,)), "plan": PLAN, "source": Source.SAMPLE}
+    with pytest.raises(VerificationError, match=r"(?s)nothing to measure.*m\.onnx: not an ONNX model"):
+        benchmark(tmp_path / "m.onnx", runtimes=["ort-cpu"], **options)
+
+
+def test_a_lone_file_of_no_app_is_timed_in_its_own_runtime(monkeypatch, tmp_path):
+    (tmp_path / "model.c").write_text("int model_run(const void *input, void *output);\n")
+    monkeypatch.setattr(
+        speed, "measure_speed", lambda all_, *_: ([timed(one, (1.0, 2.0)) for one in all_], [])
+    )
+    spec = InputSpec(1.0, (121.0,), (64.0,))
+    report = benchmark(tmp_path / "model.c", source=Source.SAMPLE, plan=PLAN, preprocessing=spec)
+    assert [row.subject for row in report.rows] == ["model.c in c"]
+    assert any("bytes are of the source" in note for note in report.notes)
 
 
 def test_a_bundle_is_estimated_by_its_int8_tflite(bundle):

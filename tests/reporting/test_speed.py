@@ -93,6 +93,17 @@ def test_the_picture_has_a_mark_for_each_row_and_each_file(report):
     assert (low, high) == pytest.approx((91.4 - 1.254, 91.4 + 1.254), abs=1e-3)
 
 
+def test_a_runtime_that_reads_both_formats_has_two_marks_in_the_legend(report):
+    onnx = report.rows[1]
+    tflite = onnx.model_copy(update={"artifact": "model.int8.tflite", "format": "tflite"})
+    figure = draw_speed(report.model_copy(update={"rows": (onnx, tflite)}))
+    [legend] = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["ort-cpu, int8 onnx", "ort-cpu, int8 tflite"]
+    hollow, filled = figure.axes[0].lines
+    assert hollow.get_markerfacecolor() == "none"
+    assert filled.get_markerfacecolor() != "none"
+
+
 def test_the_files_are_whole_and_the_json_is_read_again(report, tmp_path):
     paths = write_speed(report, tmp_path / "deep" / "er")
     assert [path.name for path in paths] == ["benchmark.json", "benchmark.csv", "benchmark.png"]

@@ -58,6 +58,22 @@ def test_any_number_of_images_is_taken(count, models, tiny):
 
 @pytest.mark.embed
 @pytest.mark.usefixtures("engines")
+def test_one_image_costs_the_engine_one_image_and_not_a_padded_batch(models, tiny):
+    model = get_runtime("ort-web").load(models["int8.onnx"], threads=1)
+    images = inputs_for(model, tiny, 100)
+
+    def quickest(batch):
+        seconds = []
+        for _ in range(5):
+            model.predict(batch)
+            seconds.append(model.last_call_s)
+        return min(seconds)
+
+    assert quickest(images[:1]) < quickest(images) / 3
+
+
+@pytest.mark.embed
+@pytest.mark.usefixtures("engines")
 def test_a_dtype_that_the_engine_does_not_take_is_refused(tiny, tmp_path):
     from edgecifar.exporting import tflite
     from edgecifar.exporting.options import Io, Precision

@@ -2,7 +2,7 @@ import { getGlobalLiteRt, loadAndCompile, loadLiteRt, Tensor } from "@litertjs/c
 
 import { serve } from "./serve.js";
 
-serve(async (bytes, { input, threads }) => {
+serve(async (bytes, { threads }) => {
   await loadLiteRt(new URL("wasm/", location.href).href, { threads: threads > 1 });
   const model = await loadAndCompile(bytes, {
     accelerator: "wasm",
@@ -10,8 +10,8 @@ serve(async (bytes, { input, threads }) => {
   });
   return {
     threads: threads > 1 ? Math.min(threads, getGlobalLiteRt().liteRtWasm.getThreadCount()) : 1,
-    run: async (batch) => {
-      const tensor = new Tensor(batch, input.shape);
+    run: async (batch, shape) => {
+      const tensor = new Tensor(batch, shape);
       const [result] = await model.run([tensor]);
       const numbers = (await result.data()).slice();
       tensor.delete();

@@ -10,8 +10,8 @@ serve(async (bytes, { input, output, threads }) => {
   return {
     // Without cross-origin isolation the engine falls back to one thread, and says so here.
     threads: ort.env.wasm.numThreads,
-    run: async (batch) => {
-      const results = await session.run({ [input.name]: new ort.Tensor(input.dtype, batch, input.shape) });
+    run: async (batch, shape) => {
+      const results = await session.run({ [input.name]: new ort.Tensor(input.dtype, batch, shape) });
       return results[output.name].data;
     },
   };

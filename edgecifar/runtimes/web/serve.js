@@ -2,7 +2,7 @@
 
 /**
  * @typedef {object} Settings  What `load` is told of the model; arrays are as NumPy names and shapes them.
- * @property {{name: string, dtype: string, shape: number[]}} input  Of one call; shape[0] is its images.
+ * @property {{name: string, dtype: string, shape: number[]}} input  Of one image.
  * @property {{name: string, dtype: string}} output
  * @property {number} threads
  */
@@ -25,15 +25,15 @@ async function post(path, body, headers = {}) {
   await fetch(path, { method: "POST", body, headers });
 }
 
-/** Runs each group of `shape[0]` images in one call, and returns all results and the milliseconds of the calls. */
-async function runAll(model, settings, buffer) {
-  const batch = arrayOf(settings.input.dtype, buffer);
-  const each = settings.input.shape.reduce((product, size) => product * size, 1);
+/** Runs so many images in each call, and returns all results and the milliseconds of the calls. */
+async function runAll(model, { dtype, shape }, images, buffer) {
+  const batch = arrayOf(dtype, buffer);
+  const each = shape.reduce((product, size) => product * size, images);
   const results = [];
   let milliseconds = 0;
   for (let at = 0; at < batch.length; at += each) {
     const began = performance.now();
-    results.push(await model.run(batch.slice(at, at + each)));
+    results.push(await model.run(batch.slice(at, at + each), [images, ...shape]));
     milliseconds += performance.now() - began;
   }
   return [new Blob(results), milliseconds];
@@ -43,7 +43,7 @@ async function runAll(model, settings, buffer) {
  * Serves an engine.
  *
  * @param load  Takes the model's bytes and the `Settings`; returns `{run, threads}`, where `run` takes the
- *     numbers of one call and returns those of its output.
+ *     numbers of one call and their shape and returns the numbers of its output.
  */
 export async function serve(load) {
   let model, settings;
@@ -55,13 +55,14 @@ export async function serve(load) {
     if (kind === "idle") continue;
     if (kind !== "load" && kind !== "run") return;
     const body = await response.arrayBuffer();
+    const told = JSON.parse(decodeURIComponent(response.headers.get("X-Settings")));
     try {
       if (kind === "load") {
-        settings = JSON.parse(decodeURIComponent(response.headers.get("X-Settings")));
+        settings = told;
         model = await load(new Uint8Array(body), settings);
         await post("result", JSON.stringify({ threads: model.threads, browser: navigator.userAgent }));
       } else {
-        const [results, milliseconds] = await runAll(model, settings, body);
+        const [results, milliseconds] = await runAll(model, settings.input, told.images, body);
         await post("result", results, { "X-Milliseconds": String(milliseconds) });
       }
     } catch (error) {

@@ -130,6 +130,32 @@ def test_a_picture_of_the_models_size_is_taken_as_it_is(materials, tmp_path):
     )
 
 
+def test_photos_are_turned_upright_and_transparent_parts_are_white(materials, tmp_path):
+    """As browsers show them, and as the training saw them."""
+    linux.write(materials["pixels"], tmp_path / "linux")
+    names = {"__file__": str(tmp_path / "linux" / "classify_litert.py"), "__name__": "example"}
+    exec((tmp_path / "linux" / "classify_litert.py").read_text(), names)  # noqa: S102  what was just written
+    picture = Image.fromarray(materials["pixels"].golden.images[0])
+    exif = Image.Exif()
+    exif[0x0112] = 6  # To be shown turned by 90 degrees clockwise.
+    picture.rotate(90).save(tmp_path / "turned.png", exif=exif)
+    np.testing.assert_array_equal(names["read"](tmp_path / "turned.png"), np.asarray(picture))
+    clear = picture.copy()
+    clear.putalpha(0)
+    clear.save(tmp_path / "clear.png")
+    assert names["read"](tmp_path / "clear.png").min() == 255
+    picture.convert("CMYK").save(tmp_path / "print.jpg")
+    assert names["read"](tmp_path / "print.jpg").shape == (32, 32, 3)
+
+
+def test_what_is_no_picture_is_told_in_a_sentence(folder, tmp_path):
+    (tmp_path / "hello.jpg").write_text("hello")
+    for name in ("hello.jpg", "nowhere.jpg"):
+        told = run(sys.executable, "-c", ALONE, folder / "classify_litert.py", tmp_path / name, status=1)
+        assert f"{name}: cannot be read as a picture" in told
+        assert "Traceback" not in told
+
+
 def test_a_picture_is_shrunk_to_the_means_of_its_areas(materials, tmp_path):
     linux.write(materials["pixels"], tmp_path / "linux")
     names = {"__file__": str(tmp_path / "linux" / "classify_litert.py"), "__name__": "example"}

@@ -1,15 +1,17 @@
 import json
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
 from edgecifar.artifacts.files import sha256
 from edgecifar.choices import Target
-from edgecifar.errors import EngineMissingError, ExportError
+from edgecifar.errors import EngineMissingError, ExportError, ModelError
 from edgecifar.exporting.targets import TARGETS, npu, write_targets
 from edgecifar.exporting.targets.material import embed, need
 from edgecifar.progress import Silent
+from edgecifar.runtimes import get_runtime
 
 COMPILED = (Target.ANDROID, Target.IOS, Target.WEB, Target.LINUX)
 
@@ -116,6 +118,27 @@ def test_a_model_is_compiled_for_an_npu(materials, tmp_path):
     assert estimate["npu"] == "ethos-u55-128"
     assert estimate["npu_operators"] > 0
     assert "not a measurement" in (folder / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("able", "runtime", "told"),
+    [(True, "litert-reference", "so the expected"), (False, "litert", "lack an operator")],
+)
+def test_an_npu_is_held_to_the_kernels_that_round_as_it_does(
+    able, runtime, told, materials, tmp_path, monkeypatch
+):
+    pytest.importorskip("ethosu.vela", reason="Vela is not installed")
+    if not able:
+        monkeypatch.setattr(npu, "run_golden", Mock(side_effect=ModelError("no ELU")))
+    material = copied(materials["pixels"], tmp_path)
+    write_targets(material, [Target.NPU])
+    folder = tmp_path / "embed" / "npu"
+    [model] = json.loads((folder / "model.json").read_text())["models"]
+    assert model["expected"]["runtime"] == runtime
+    raw = get_runtime(runtime).load(folder / model["file"], threads=1).predict(material.golden.images)
+    expected = np.fromfile(folder / model["expected"]["file"], "<f4").reshape(raw.shape)
+    np.testing.assert_array_equal(expected, raw * np.float32(model["output"]["scale"]))
+    assert told in (folder / "README.md").read_text()
 
 
 def test_every_target_of_the_command_line_has_a_module():

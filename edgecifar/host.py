@@ -67,14 +67,19 @@ def _cpuinfo() -> dict[str, str]:
 
 
 def cache_folder() -> Path:
-    """Returns where this system keeps what can be made again, in a folder of our own; it need not exist."""
+    """Returns where this system keeps what can be made again, in a folder of our own; it need not exist.
+
+    Raises:
+        FileNotFoundError: Nothing says where: there is no home folder, as for some users of containers.
+    """
     chosen = os.environ.get("XDG_CACHE_HOME")
-    if chosen:
-        root = Path(chosen)
-    elif sys.platform == "win32":
-        root = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        root = Path.home() / "Library" / "Caches"
-    else:
-        root = Path.home() / ".cache"
-    return root / "edgecifar"
+    try:
+        return (Path(chosen) if chosen else _system_cache()) / "edgecifar"
+    except RuntimeError as error:
+        raise FileNotFoundError("There is no home folder: set HOME or XDG_CACHE_HOME") from error
+
+
+def _system_cache() -> Path:
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")

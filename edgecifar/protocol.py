@@ -1,7 +1,7 @@
 """The Runtime protocol: what an inference engine's adapter offers, and the words it answers in.
 
-Adapters import this module, `edgecifar.errors`, NumPy and their engine, nothing else: the same files
-run as workers on other machines.
+Adapters import this module, `edgecifar.errors`, `edgecifar.chatter`, NumPy, their engine and each other, and
+nothing of the stages or artifacts: the same files run as workers on other machines.
 """
 
 import math

@@ -51,3 +51,15 @@ def test_a_system_that_does_not_tell(cpuinfo: Path, monkeypatch: pytest.MonkeyPa
 
 def test_this_machine_has_a_core() -> None:
     assert host.core_count() >= 1
+
+
+def test_without_a_home_folder_the_cache_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(host.Path, "home", no_home)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    with pytest.raises(FileNotFoundError, match="set HOME or XDG_CACHE_HOME"):
+        host.cache_folder()
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert host.cache_folder() == Path("/somewhere/edgecifar")

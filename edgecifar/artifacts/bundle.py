@@ -9,7 +9,7 @@ from pydantic import AfterValidator, field_validator, model_validator
 
 from edgecifar.artifacts.dataset import Preprocessing
 from edgecifar.artifacts.files import sha256
-from edgecifar.artifacts.record import Record
+from edgecifar.artifacts.record import Record, not_newer
 from edgecifar.artifacts.run import Run, RunRecord
 from edgecifar.errors import ModelError
 from edgecifar.protocol import TensorInfo
@@ -118,11 +118,7 @@ class Manifest(Record):
     @field_validator("schema_version", mode="before")
     @classmethod
     def _is_not_newer(cls, version: object) -> object:
-        if isinstance(version, int) and version > SCHEMA_VERSION:
-            raise ValueError(
-                f"{version} is newer than {SCHEMA_VERSION}, the newest that this edgecifar reads: update it"
-            )
-        return version
+        return not_newer(version, SCHEMA_VERSION)
 
     @model_validator(mode="after")
     def _each_file_is_named_once(self) -> Self:

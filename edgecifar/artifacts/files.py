@@ -2,12 +2,23 @@
 
 import glob
 import hashlib
+import lzma
 import os
 import shutil
+import tarfile
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+DAMAGED_ARCHIVE = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, UnicodeDecodeError,
+    RuntimeError,
+)  # fmt: skip
+"""What the readers of zip and tar raise on damage; RuntimeError where a file claims to be encrypted, or to be
+packed in a way that they do not know."""
 
 
 @contextmanager
@@ -19,9 +30,21 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         with _naming(path, temporary):
             yield temporary
+            flush(temporary)
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Waits until the disk has a file, or each one below a folder.
+
+    What is renamed before that may be there, and empty, after a power cut.
+    """
+    for file in (path, *path.rglob("*")):
+        if file.is_file():
+            with file.open("rb+") as opened:
+                os.fsync(opened.fileno())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -39,7 +62,11 @@ def write_text(path: Path, content: str) -> None:
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Yields a temporary folder beside `path`; puts it in the place of `path` if the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+    try:
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+    except OSError as error:
+        error.filename = str(path)
+        raise
     try:
         temporary.chmod(0o755)
         with _naming(path, temporary):

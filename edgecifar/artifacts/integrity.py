@@ -1,16 +1,17 @@
 """Integrity: whether a bundle, as a folder or an archive of one, is what its manifest says, to the byte."""
 
 import hashlib
+import json
 import stat
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from edgecifar.artifacts.bundle import Manifest, inside
+from edgecifar.artifacts.files import DAMAGED_ARCHIVE
 from edgecifar.errors import ModelError
 
 MANIFEST = "manifest.json"
@@ -53,12 +54,14 @@ def check_bundle(path: Path) -> CheckedBundle:
 
     Raises:
         ModelError: It is no bundle, a file was altered, is missing or not in the manifest, a path leads
-            out of the bundle, there is a link, or the schema is newer than this version reads.
+            out of the bundle, there is a link, the schema is newer than this version reads, or the manifest
+            does not name it or has a key twice.
     """
     found = _without_top(dict(_look(path)))
     if MANIFEST not in found:
         raise ModelError(f"{path}: not a bundle (no {MANIFEST}).")
     manifest = Manifest.parse(found[MANIFEST].content, f"{path}: {MANIFEST}")
+    _refuse_ambiguity(found[MANIFEST].content, path)
     uncovered = tuple(sorted(name for name in found if name.startswith(REPORT)))
     problems = list(_problems(manifest, found, {MANIFEST, *uncovered}))
     if problems:
@@ -68,6 +71,26 @@ def check_bundle(path: Path) -> CheckedBundle:
             "Do not use it: export it again, or get it again from where it came.",
         )
     return CheckedBundle(manifest, sum(entry.size_bytes for entry in manifest.entries), uncovered)
+
+
+def _refuse_ambiguity(content: bytes, path: Path) -> None:
+    """Refuses a manifest that another reader could read otherwise: of a key that is there twice, the first.
+
+    Args:
+        content: Of a manifest that is valid for the reader that takes the last.
+        path: Of the bundle.
+    """
+
+    def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        table = dict(pairs)
+        if len(table) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ModelError(f"{path}: {MANIFEST} has the key {twice!r} twice in one object.")
+        return table
+
+    if "schema_version" not in json.loads(content, object_pairs_hook=unique):
+        raise ModelError(f"{path}: {MANIFEST} does not say which schema it has (schema_version).")
 
 
 def _problems(manifest: Manifest, found: dict[str, _Found], known: set[str]) -> Iterator[str]:
@@ -92,20 +115,10 @@ def _without_top(found: dict[str, _Found]) -> dict[str, _Found]:
 
 def _look(path: Path) -> Iterator[tuple[str, _Found]]:
     """Yields every file, read once, with nothing written anywhere."""
-    if path.is_dir():
-        files = _in_folder(path)
-    elif not path.is_file():
-        raise ModelError(f"{path}: there is no such file or folder.")
-    elif zipfile.is_zipfile(path):
-        files = _in_zip(path)
-    elif tarfile.is_tarfile(path):
-        files = _in_tar(path)
-    else:
-        raise ModelError(f"{path}: neither a folder nor a .zip or .tar.gz archive.")
     total = 0
     seen: set[str] = set()
     try:
-        for name, file in files:
+        for name, file in _files(path):
             if name in seen:
                 raise ModelError(f"{path}: {name} is there twice.")
             seen.add(name)
@@ -114,9 +127,24 @@ def _look(path: Path) -> Iterator[tuple[str, _Found]]:
             if total > LARGEST_BUNDLE:
                 raise ModelError(f"{path}: unpacks to more than {LARGEST_BUNDLE:,} bytes: no bundle does.")
             yield name, read
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError) as error:
-        # zipfile raises NotImplementedError for a compression that it does not know.
+    except (*DAMAGED_ARCHIVE, OSError) as error:
+        # gzip, bzip2 and a seek to where a damaged zip points raise OSError too, but name no file.
+        if isinstance(error, OSError) and (error.filename is not None or path.is_dir()):
+            raise
         raise ModelError(f"{path}: the archive is damaged ({error}).", "Get it again.") from error
+
+
+def _files(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """Yields every file's name and content, not yet read."""
+    if path.is_dir():
+        return _in_folder(path)
+    if not path.is_file():
+        raise ModelError(f"{path}: there is no such file or folder.")
+    if zipfile.is_zipfile(path):
+        return _in_zip(path)
+    if tarfile.is_tarfile(path):
+        return _in_tar(path)
+    raise ModelError(f"{path}: neither a folder nor a .zip or .tar.gz archive.")
 
 
 def _read(file: IO[bytes], *, is_manifest: bool, where: str) -> _Found:

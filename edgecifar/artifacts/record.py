@@ -52,3 +52,14 @@ class Record(BaseModel):
                 f"{where}: not a valid {cls.__name__}: {reason}.",
                 "It is damaged, or another version of edgecifar wrote it: make it again.",
             ) from error
+
+
+def not_newer(version: object, newest: int) -> object:
+    """Returns a schema version as it was read, if it is not newer than the newest that is known.
+
+    Raises:
+        ValueError: It is.
+    """
+    if isinstance(version, int) and version > newest:
+        raise ValueError(f"{version} is newer than {newest}, the newest that this edgecifar reads: update it")
+    return version

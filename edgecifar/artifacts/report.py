@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from edgecifar.artifacts.evidence import Evidence
 from edgecifar.artifacts.gate import GateCheck, GateKind, Policy, Verdict, gravest
 from edgecifar.artifacts.layers import LayersReport
-from edgecifar.artifacts.record import Record
+from edgecifar.artifacts.record import Record, not_newer
 from edgecifar.artifacts.run import Accuracy
 from edgecifar.protocol import EngineInfo
 
@@ -135,11 +135,7 @@ class ParityReport(Record):
     @field_validator("schema_version", mode="before")
     @classmethod
     def _is_not_newer(cls, version: object) -> object:
-        if isinstance(version, int) and version > SCHEMA_VERSION:
-            raise ValueError(
-                f"{version} is newer than {SCHEMA_VERSION}, the newest that this edgecifar reads: update it"
-            )
-        return version
+        return not_newer(version, SCHEMA_VERSION)
 
     @model_validator(mode="before")
     @classmethod
@@ -164,14 +160,14 @@ class ParityReport(Record):
     def excused(self) -> tuple[Comparison, ...]:
         """The undecided comparisons that speak neither for nor against the whole.
 
-        They saw a part of the images, were asked for a veto only and gave none; and in another engine the
-        same file holds each gate that they leave open: somebody has to vouch for a file.
+        They saw a part of the images, were asked for a veto only and gave none; and the same file passes in
+        another engine that was held to each gate that they leave open: somebody has to vouch for a file.
         """
         held = {
             (one.sha256, check.kind)
             for one in self.comparisons
+            if one.verdict is Verdict.PASS
             for check in one.checks
-            if check.verdict is Verdict.PASS
         }
         return tuple(
             one

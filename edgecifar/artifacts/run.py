@@ -102,10 +102,14 @@ class Run:
         """Returns the finished run in `folder`.
 
         Raises:
-            ModelError: There is no finished run.
+            ModelError: There is no such folder, or no finished run in it.
         """
         if (folder / "manifest.json").is_file():
             raise ModelError(f"{folder}: a bundle, not a run.", "Name the run that it was exported from.")
+        if not folder.exists():
+            raise ModelError(f"{folder}: there is no such folder.")
+        if not folder.is_dir():
+            raise ModelError(f"{folder}: a file, not a run.", "Name the folder that holds its run.json.")
         if not (folder / "run.json").is_file():
             commands = {"started.json": "train", "compressing.json": "compress RUN"}
             begun = [command for name, command in commands.items() if (folder / name).is_file()]

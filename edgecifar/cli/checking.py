@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from edgecifar.cli.terminal import terminal
+from edgecifar.cli.terminal import quoted, terminal
 
 
 def register(app: typer.Typer) -> None:
@@ -48,6 +48,7 @@ def unpack_check(
     terminal().result(f"{manifest.name}: {files}, each as its manifest says.")
     if checked.uncovered:
         count = len(checked.uncovered)
-        terminal().say(f"Not covered by the manifest: {count} files in report/, which verify writes later.")
+        files = "1 file" if count == 1 else f"{count} files"
+        terminal().say(f"Not covered by the manifest: {files} in report/, which verify writes later.")
     if bundle.is_dir():
-        terminal().next_step(f"edgecifar verify {bundle}")
+        terminal().next_step(f"edgecifar verify {quoted(bundle)}")

@@ -165,7 +165,7 @@ def export(
         precisions=precisions or [Precision.FLOAT32, Precision.INT8],
         io=io or Io.FLOAT32,
         out=out,
-        opset=opset or DEFAULT_OPSET,
+        opset=DEFAULT_OPSET if opset is None else opset,
         batch=batch,
         activations=activations,
         weights=weights,
@@ -199,7 +199,7 @@ def _refuse_for_c(
     given = {
         "--io": io,
         "--target": target,
-        "--opset": opset,
+        "--opset": opset is not None,
         "--batch": batch,
         "--activations int8": activations is Activations.INT8,
         "--no-saturation-safe": weights is WeightRange.FULL,
@@ -226,7 +226,9 @@ def _tell_c(made: "CExport", as_json: bool) -> None:
         terminal().say(
             f"Weights of {made.sparse_layers} layers without their zeros spare {made.spared_bytes:,} bytes."
         )
-    terminal().next_step(f"edgecifar verify {quoted(made.folder / 'model.c')} --against REFERENCE")
+    terminal().next_step(
+        f"edgecifar verify {quoted(made.folder / 'model.c')} --against REFERENCE --mean MEAN --std STD"
+    )
 
 
 def _check_of_file(format_: FormatChoice | None, precisions: list[Precision], targets: list[Target]) -> None:

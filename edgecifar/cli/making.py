@@ -81,6 +81,7 @@ def train(
     """
     from edgecifar.recipe import load_recipe
 
+    _refuse_both(resume, force)
     pipeline = load_pipeline_with_tensorflow()
     changes = list(set_ or [])
     if data is not None:
@@ -153,6 +154,7 @@ def compress(
     """
     from edgecifar.artifacts import Run
 
+    _refuse_both(resume, force)
     pipeline = load_pipeline_with_tensorflow()
     opened = Run.open(run) if run else say_which(pipeline.newest_run())
     spec = opened.record.recipe.compression
@@ -182,6 +184,11 @@ def compress(
             progress=terminal(),
         )
     _tell_run(made, data_dir, as_json)
+
+
+def _refuse_both(resume: bool, force: bool) -> None:
+    if resume and force:
+        raise typer.BadParameter("--resume goes on with what --force would replace: one of them.")
 
 
 @contextmanager

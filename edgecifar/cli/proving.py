@@ -97,7 +97,7 @@ def verify(
     cpu_level: Annotated[
         list[CpuLevel] | None,
         typer.Option(
-            help="Run ONNX Runtime on this x86 CPU too, in an emulator, on --subset images; may be repeated."
+            help="Run ONNX Runtime on this CPU too, in an emulator, on --subset images; may be repeated."
         ),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Most images, balanced over the classes.")] = None,
@@ -263,7 +263,7 @@ def _conclude(report: "ParityReport", unexplained: Sequence[tuple[str, Edgecifar
         terminal().error(sentence, error.mend)
     if not report.passed:
         unheld = (*broken_gates(report), *undecided_gates(report))
-        terminal().error(verdict_sentence(report), "\n       ".join(unheld))
+        terminal().error(verdict_sentence(report), "\n".join(unheld))
         raise typer.Exit(GATE_FAILED)
     if unexplained:
         raise typer.Exit(unexplained[0][1].exit_status)

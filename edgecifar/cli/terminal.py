@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
+from rich.text import Text
 
 from edgecifar.chatter import diverted
 
@@ -35,8 +36,9 @@ class Terminal:
         self.debug = debug
         self.go_on = ""
         """What to do after Ctrl-C, where there is something to go on with."""
-        self._err = Console(stderr=True, highlight=False, soft_wrap=True)
-        self._out = Console(highlight=False)
+        # Paths and names may hold anything: brackets are no markup, and ":smile:" is no picture.
+        self._err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+        self._out = Console(highlight=False, markup=False, emoji=False)
         self._lock = threading.RLock()
         self._bars: Progress | None = None
         self._tasks = 0
@@ -59,17 +61,18 @@ class Terminal:
     def say(self, message: str) -> None:
         """Tells one sentence, on standard error."""
         if not self.quiet:
-            self._err.print(message, style="dim", markup=False)
+            self._err.print(message, style="dim")
 
     def error(self, problem: str, mend: str = "") -> None:
-        """Tells what is wrong and what to do, on standard error."""
-        self._err.print(f"[bold red]error:[/] {_escape(problem)}")
-        if mend:
-            self._err.print("       " + _escape(mend))
+        """Tells what is wrong and what to do, on standard error: under the first line, each further one."""
+        first, *others = [*problem.splitlines(), *mend.splitlines()]
+        self._err.print(Text.assemble(("error:", "bold red"), " ", first))
+        for line in others:
+            self._err.print("       " + line)
 
     def result(self, result: RenderableType) -> None:
-        """Prints a result on standard output."""
-        self._out.print(result)
+        """Prints a result on standard output; a sentence on one line, so that others can read its path."""
+        self._out.print(result, soft_wrap=isinstance(result, str))
 
     def data(self, text: str) -> None:
         """Prints machine-readable text on standard output, as it is."""
@@ -78,7 +81,7 @@ class Terminal:
     def next_step(self, command: str) -> None:
         """Tells what people type next."""
         if not self.quiet:
-            self._err.print(f"Next: {command}", markup=False)
+            self._err.print(f"Next: {command}")
 
     @contextmanager
     def task(self, name: str, total: int, unit: str) -> Iterator["_Bar | _Lines | _Nothing"]:
@@ -89,13 +92,15 @@ class Terminal:
             yield _Lines(self, name, total, unit)
         else:
             columns = (
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=10),
                 TextColumn("{task.percentage:>3.0f}%"),
                 TextColumn("ETA"),
                 TimeRemainingColumn(),
                 # Where there is little room, the last figures are cut off, not the time.
-                TextColumn("{task.fields[figures]}", table_column=Column(ratio=1, no_wrap=True)),
+                TextColumn(
+                    "{task.fields[figures]}", markup=False, table_column=Column(ratio=1, no_wrap=True)
+                ),
             )
             bars = self._show_bars(columns)
             bar = bars.add_task(name, total=total or None, figures="")
@@ -238,14 +243,12 @@ class _Lines:
         self._told = now
         share = f"{self._done / self._total:4.0%}" if self._total else f"{self._done:,} {self._unit}"
         left = (self._total - self._done) / rate if rate and self._total else 0
-        eta = f", {left:,.0f} s left" if left >= 1 else ""
-        self._to.say(f"{self._name} {share}  {figures_text(self._figures, rate, self._unit)}{eta}")
+        eta = f"{left:,.0f} s left" if left >= 1 else ""
+        # Of the slowest, less than one a second, there is no rate to tell.
+        told = ", ".join(filter(None, (figures_text(self._figures, rate, self._unit), eta)))
+        self._to.say(f"{self._name} {share}  {told}".rstrip())
 
 
 class _Nothing:
     def advance(self, amount: int = 1, **figures: float) -> None:
         pass
-
-
-def _escape(text: str) -> str:
-    return text.replace("[", "\\[")

@@ -69,7 +69,7 @@ def compress(
         progress: Told of each step.
 
     Raises:
-        RecipeError: Nothing is asked for, or of zero epochs.
+        RecipeError: Nothing is asked for.
         ModelError: The run's model or history cannot be read, or is another run's.
         EngineMissingError: The device is not here.
         TrainingError: The loss is no longer finite, or a checkpoint is of another recipe.
@@ -147,6 +147,14 @@ def _quantize(
     return aware, rows, accuracy
 
 
+def _seed_of(phase: str, seed: int) -> int:
+    """Returns another seed than the training's, like a recipe's one of 31 bits.
+
+    With the same one, the first epochs would repeat the training's order and augmentation.
+    """
+    return (seed + sum(phase.encode())) % 2**31
+
+
 class _Tuner:
     """Fine-tunes one form of a run's model after the other, on the same images and devices."""
 
@@ -206,8 +214,7 @@ class _Tuner:
         )
         with self.placement.strategy.scope():
             optimizer = make_optimizer(optimizer_spec, precision)
-        # Another seed than the training's: else the first epochs would repeat its order and augmentation.
-        seed = recipe.seed + sum(phase.encode())
+        seed = _seed_of(phase, recipe.seed)
         feed = Feed(
             self._train_data,
             recipe.augmentation,

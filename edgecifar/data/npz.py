@@ -6,14 +6,13 @@
 out. An archive is one set of images to measure on; models are trained from other sources.
 """
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgecifar.artifacts.dataset import Dataset
+from edgecifar.artifacts.files import DAMAGED_ARCHIVE
 from edgecifar.data.splitting import Half
 from edgecifar.errors import DataError
 from edgecifar.protocol import Array
@@ -80,7 +79,7 @@ def _read_arrays(path: Path) -> dict[str, Array]:
         raise DataError(f"{path}: its arrays are larger than the memory.") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).", MEND) from error
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except (ValueError, KeyError, *DAMAGED_ARCHIVE) as error:
         raise DataError(f"{path}: not a NumPy archive that can be read: {_reason(error)}.", MEND) from error
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import tensorflow as tf
 from pydantic import BaseModel, ConfigDict
 
-from edgecifar.artifacts.files import put_back, replacing_folder, write_text
+from edgecifar.artifacts.files import flush, put_back, replacing_folder, write_text
 from edgecifar.errors import TrainingError
 
 
@@ -72,6 +72,8 @@ class Checkpointer:
                 raise OSError(number, reason, str(self._folder)) from error
             progressed = Progressed(identity=self._identity, rows=rows)
             write_text(folder / "progress.json", progressed.model_dump_json(indent=2))
+            # The checkpoint before it is removed after this.
+            flush(folder)
 
     def restore(self) -> tuple[EpochRow, ...]:
         """Restores the saved state and returns its epochs; empty if nothing was saved.

@@ -187,11 +187,10 @@ def _float_file(
             "Export it to float32 TFLite or ONNX, and name that file with --against.",
         )
     with diverted():
-        import tf_keras
-
         from edgecifar.exporting import tflite
+        from edgecifar.models import load_model
 
-    network = tf_keras.models.load_model(reference.path, compile=False)
+    network = load_model(reference.path)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{reference.path.stem}.float32.tflite"
         path.write_bytes(tflite.convert(network, Precision.FLOAT32, Io.FLOAT32, reference.preprocessing))

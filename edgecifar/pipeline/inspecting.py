@@ -53,8 +53,13 @@ def describe(subjects: Iterable[Subject], data: Dataset) -> tuple[str, ...]:
     for subject in subjects:
         if subject.suffix != ".onnx":
             continue
-        model = get_runtime(_RUNTIME).load(subject.path, threads=1)
-        found = inspect(subject.path, subject.feeding.encode(data.images[:IMAGES], model.input))
+        try:
+            model = get_runtime(_RUNTIME).load(subject.path, threads=1)
+            found = inspect(subject.path, subject.feeding.encode(data.images[:IMAGES], model.input))
+        except ModelError as error:
+            # Another engine may have run it: a report is not given up for a note.
+            notes.append(f"What {_RUNTIME} would make of its layers is not known: {error.problem}")
+            continue
         if found.is_quantized:
             notes += [f"{subject.path.name}: {sentence}" for sentence in (*found.sentences, *found.advice)]
     return tuple(notes)

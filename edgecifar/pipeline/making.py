@@ -21,12 +21,13 @@ from edgecifar.pipeline.places import (
     EXPORTED,
     STARTED,
     TRAINED,
+    check_place,
     check_room,
     clear,
     compressed_folder,
-    holds_current_folder,
     is_bundle,
     is_run,
+    name_of,
     next_run_folder,
 )
 from edgecifar.progress import SILENT, Progress
@@ -95,7 +96,7 @@ def train(
         run = Run.open(folder)
         progress.say(f"{folder} is trained already.")
     else:
-        name = f"{out.name}-{TRAINED}" if started.compress else out.name
+        name = f"{name_of(out)}-{TRAINED}" if started.compress else name_of(out)
         run = train_run(
             recipe, train_data, validation, preprocessing, folder, name=name, command=command, device=device,
             progress=progress,
@@ -103,8 +104,8 @@ def train(
     if not started.compress:
         return run
     return compress_run(
-        run, recipe.compression, train_data, validation, out, name=out.name, command=command, device=device,
-        progress=progress,
+        run, recipe.compression, train_data, validation, out, name=name_of(out), command=command,
+        device=device, progress=progress,
     )  # fmt: skip
 
 
@@ -169,8 +170,8 @@ def compress(
         clear(out)
     started.write(out / COMPRESSING)
     return compress_run(
-        run, started.recipe.compression, train_data, validation, out, name=out.name, command=started.command,
-        device=device, progress=progress,
+        run, started.recipe.compression, train_data, validation, out, name=name_of(out),
+        command=started.command, device=device, progress=progress,
     )  # fmt: skip
 
 
@@ -241,9 +242,7 @@ def export(
     recipe = run.record.recipe
     out = EXPORTED / f"{recipe.name}-{recipe.model.name}" if out is None else Path(out)
     _keep_apart(run, out)
-    if holds_current_folder(out):
-        raise ModelError(f"{out} holds the current folder: it is left alone.", "Choose another --out.")
-    check_room(out, is_bundle, force=force)
+    check_place(out, is_bundle, force=force)
     train_data, validation = _data_of(run, data_dir, progress)
     qat_model = load_quantization_aware(run.qat_path) if run.qat_path else None
     if qat_model is not None and weights is WeightRange.SAFE:

@@ -118,6 +118,22 @@ def check_room(folder: Path, ours: Callable[[Path], bool], *, force: bool) -> No
         raise ModelError(f"{folder} holds the current folder: it is not replaced.", "Choose another --out.")
 
 
+def check_place(folder: Path, ours: Callable[[Path], bool], *, force: bool) -> None:
+    """As `check_room`, for a folder that is made elsewhere and then put in this place.
+
+    Raises:
+        ModelError: The folder is in use, is a file, or holds the current folder, whose place cannot be taken.
+    """
+    if holds_current_folder(folder):
+        raise ModelError(f"{folder} holds the current folder: it is left alone.", "Choose another --out.")
+    check_room(folder, ours, force=force)
+
+
+def name_of(folder: Path) -> str:
+    """Returns what a run in `folder` is called: the folder's name, also of "." and ".."."""
+    return folder.resolve().name if folder.name in {"", ".."} else folder.name
+
+
 def holds_current_folder(folder: Path) -> bool:
     """Returns whether `folder` is the current folder or one above it."""
     return Path.cwd().is_relative_to(folder.resolve())

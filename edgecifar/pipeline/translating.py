@@ -14,7 +14,7 @@ from edgecifar.exporting.options import Format, Io, Precision
 from edgecifar.microcontroller.translating import Translation
 from edgecifar.pipeline.c_sources import make_c
 from edgecifar.pipeline.making import export
-from edgecifar.pipeline.places import EXPORTED, check_room, is_bundle
+from edgecifar.pipeline.places import EXPORTED, check_place, is_bundle
 from edgecifar.progress import SILENT, Progress
 from edgecifar.protocol import Array
 
@@ -69,26 +69,28 @@ def export_c(
         ModelError: There is no int8 TFLite file, or `out` is in use.
         ExportError: An operator of which no C is generated, or a float model.
     """
+    if not isinstance(source, (Run, Bundle)) and is_bundle(Path(source)):
+        source = Bundle.open(Path(source))
+    name = _name_of(source)
+    target = EXPORTED / f"{name}-c" if out is None else Path(out)
+    check_place(target, _is_generated, force=force)
     with tempfile.TemporaryDirectory(prefix="edgecifar-c-") as temporary:
         if isinstance(source, Run):
-            name = source.record.name
-            folder = Path(temporary) / "bundle"
             source = export(
-                source, formats=[Format.TFLITE], precisions=[Precision.INT8], io=Io.INT8, out=folder,
-                data_dir=data_dir, progress=progress,
+                source, formats=[Format.TFLITE], precisions=[Precision.INT8], io=Io.INT8,
+                out=Path(temporary) / "bundle", data_dir=data_dir, progress=progress,
             )  # fmt: skip
-            model, labels, images = _of_bundle(source)
-        elif isinstance(source, Bundle) or is_bundle(Path(source)):
-            bundle = source if isinstance(source, Bundle) else Bundle.open(Path(source))
-            name = bundle.manifest.name
-            model, labels, images = _of_bundle(bundle)
-        else:
-            model, labels, images = Path(source), (), None
-            name = model.stem.removesuffix(".int8")
-        target = EXPORTED / f"{name}-c" if out is None else Path(out)
-        check_room(target, _is_generated, force=force)
+        model, labels, images = _of_bundle(source) if isinstance(source, Bundle) else (Path(source), (), None)
         made = make_c(model, name, labels, images, numerics, optimize, progress)
         return _write(*made, target, numerics, optimize)
+
+
+def _name_of(source: Run | Bundle | Path | str) -> str:
+    if isinstance(source, Run):
+        return source.record.name
+    if isinstance(source, Bundle):
+        return source.manifest.name
+    return Path(source).stem.removesuffix(".int8")
 
 
 def _is_generated(folder: Path) -> bool:
@@ -109,7 +111,7 @@ def _write(
 ) -> CExport:
     with replacing_folder(target) as folder:
         for file, text in made.files.items():
-            (folder / file).write_text(text)
+            (folder / file).write_text(text, encoding="utf-8", newline="\n")
     return CExport(
         folder=target,
         files=tuple(made.files),

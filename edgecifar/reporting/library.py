@@ -7,7 +7,7 @@ from pathlib import Path
 
 import vl_convert
 
-from edgecifar.artifacts.files import write_text
+from edgecifar.artifacts.files import write_bytes
 from edgecifar.host import cache_folder
 
 SNIPPET = "window.vegaEmbed = vegaEmbed;"
@@ -22,12 +22,12 @@ def chart_library() -> str:
     """
     folder = cache_folder() / "charts"
     for path in folder.glob(f"{_stem()}-*.js"):
-        script = path.read_text(encoding="utf-8")
-        if path == _path(folder, script):
-            return script
+        content = path.read_bytes()
+        if path == _path(folder, content):
+            return content.decode()
     script = _bundle()
     try:
-        write_text(_path(folder, script), script)
+        write_bytes(_path(folder, script.encode()), script.encode())
     except OSError:
         # A read-only home is no reason to fail: the script is here.
         return script
@@ -44,5 +44,5 @@ def _stem() -> str:
     return f"vega-by-vl-convert-{version('vl-convert-python')}"
 
 
-def _path(folder: Path, script: str) -> Path:
-    return folder / f"{_stem()}-{hashlib.sha256(script.encode()).hexdigest()}.js"
+def _path(folder: Path, content: bytes) -> Path:
+    return folder / f"{_stem()}-{hashlib.sha256(content).hexdigest()}.js"

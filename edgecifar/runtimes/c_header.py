@@ -17,7 +17,7 @@ def read_definitions(path: Path) -> dict[str, str]:
     """
     header = path.with_suffix(".h")
     try:
-        text = header.read_text()
+        text = header.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(
             f"{header}: cannot be read.", "It belongs to the C that edgecifar exports."

@@ -27,9 +27,11 @@ class GeneratedC:
 
     def missing(self) -> str | None:
         """Returns why nothing can be compiled here, or None where it can."""
-        if _compiler() is None:
-            return "There is no C compiler here. Install gcc or clang, or name one in the variable CC."
-        return None
+        if _compiler() is not None:
+            return None
+        if named := os.environ.get("CC"):
+            return f"The variable CC names {named}, which is no program here. Unset it, or name another."
+        return "There is no C compiler here. Install gcc or clang, or name one in the variable CC."
 
     def identity(self) -> dict[str, str] | None:
         """Returns None: only a model that is loaded tells which compiler made it."""
@@ -94,11 +96,9 @@ class CompiledModel:
 
 def _compiler() -> str | None:
     """Returns the path of the compiler to use, or None where there is none."""
-    for name in (os.environ.get("CC"), *_COMPILERS):
-        found = shutil.which(name) if name else None
-        if found:
-            return found
-    return None
+    named = os.environ.get("CC")
+    found = (shutil.which(name) for name in ((named,) if named else _COMPILERS))
+    return next((path for path in found if path is not None), None)
 
 
 def _compile(compiler: str, path: Path, folder: Path) -> ctypes.CDLL:

@@ -5,6 +5,7 @@ Keras 2 (tf_keras) and Keras 3 (keras) do not read each other's files; a file na
 
 import importlib.util
 import json
+import lzma
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -133,7 +134,8 @@ def check_whole(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    # RuntimeError: a member is encrypted, or packed in a way that zipfile does not know.
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError) as error:
         raise ModelError(f"{path}: the archive is damaged ({error}).", "Copy or export it again.") from error
     if damaged is not None:
         raise ModelError(f"{path}: {damaged} in the archive is damaged.", "Copy or export it again.")
@@ -162,10 +164,10 @@ def _version_of_writer(path: Path) -> str:
                 raise ModelError(
                     f"{path}: holds no model, only weights.", "Save the whole model: model.save(...)."
                 )
-            # Keras runs the code that such a layer carries, without asking, from this format.
-            if '"Lambda"' in _text(file.attrs["model_config"]):
+            # Keras runs the code that a file of this format carries, without asking.
+            if _holds_code(json.loads(_text(file.attrs["model_config"]))):
                 raise ModelError(
-                    f"{path}: a Lambda layer holds code of its own, which is not run.",
+                    f"{path}: a Lambda layer or function holds code of its own, which is not run.",
                     "Save it without, or export it to another format.",
                 )
             return _text(file.attrs.get("keras_version", "2"))
@@ -195,6 +197,13 @@ def _keras_package(path: Path, written_by: str) -> Any:
             "Set KERAS_BACKEND=tensorflow.",
         )
     return keras
+
+
+def _holds_code(config: Any) -> bool:
+    """Returns whether a decoded configuration names a Lambda layer, or a function as "__lambda__"."""
+    if isinstance(config, (dict, list)):
+        return any(map(_holds_code, config.values() if isinstance(config, dict) else config))
+    return isinstance(config, str) and config.strip("_").lower() == "lambda"
 
 
 def _text(value: Any) -> str:

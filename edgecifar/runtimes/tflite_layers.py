@@ -15,6 +15,7 @@ from edgecifar.chatter import diverted
 from edgecifar.errors import ModelError
 from edgecifar.protocol import MODEL_INPUT, Array, Geometry, Layer, LayerKind, Taps, TensorInfo
 from edgecifar.runtimes.litert import BUILTIN, REFERENCE, XNNPACK, Kernels
+from edgecifar.runtimes.patches import same_padding
 from edgecifar.runtimes.tflm import MICRO, PreservedTensors
 
 _OPERATORS = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
@@ -220,9 +221,8 @@ class _Reader:
         stride = (options.strideH, options.strideW)
         padding = (0, 0, 0, 0)
         if options.padding == schema.Padding.SAME:
-            top, bottom = same_padding(source[1], kernel[0], stride[0], dilation[0])
-            left, right = same_padding(source[2], kernel[1], stride[1], dilation[1])
-            padding = (top, left, bottom, right)
+            # TensorFlow's rule is what ONNX calls SAME_UPPER: an odd row or column lies after.
+            padding = same_padding("SAME_UPPER", source[1:3], kernel, stride, dilation)
         return Geometry((kernel[0], kernel[1]), stride, padding, dilation, low, high)
 
     def _is_global(self, operator: _Operator, source: tuple[int, ...]) -> bool:
@@ -270,10 +270,3 @@ class _Reader:
 
     def _name(self, index: int) -> str:
         return str(self._graph.tensors[index].name.decode(errors="replace"))
-
-
-def same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
-    """Returns the padding before and after an axis under TensorFlow's SAME rule: the odd one is after."""
-    steps = -(-size // stride)
-    total = max(0, (steps - 1) * stride + (kernel - 1) * dilation + 1 - size)
-    return total // 2, total - total // 2

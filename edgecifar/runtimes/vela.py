@@ -75,9 +75,12 @@ def compile_for_npu(path: Path, npu: Npu) -> NpuProgram:
         # A process of its own: Vela keeps state in its modules and prints.
         command = [sys.executable, "-m", "ethosu.vela", str(path.resolve()), "--show-cpu-operations",
                    f"--accelerator-config={npu}", f"--output-dir={out}"]  # fmt: skip
-        done = subprocess.run(  # noqa: S603  this Python
-            command, check=False, capture_output=True, text=True, timeout=_TIMEOUT_S, cwd=out
-        )
+        try:
+            done = subprocess.run(  # noqa: S603  this Python
+                command, check=False, capture_output=True, text=True, timeout=_TIMEOUT_S, cwd=out
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ModelError(f"{path}: Vela takes more than {_TIMEOUT_S:.0f} seconds.") from error
         summaries, programs = list(out.glob("*_summary_*.csv")), list(out.glob("*_vela.tflite"))
         if done.returncode or not summaries or not programs:
             lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]

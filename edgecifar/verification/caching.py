@@ -9,9 +9,7 @@ import hashlib
 import io
 import json
 import os
-import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from numpy.typing import NDArray
 
 from edgecifar import __version__
 from edgecifar.artifacts import Dataset
-from edgecifar.artifacts.files import write_bytes
+from edgecifar.artifacts.files import DAMAGED_ARCHIVE, write_bytes
 from edgecifar.host import cache_folder, cpu_flags
 from edgecifar.progress import Progress
 from edgecifar.protocol import Array, EngineInfo, TensorInfo
@@ -77,7 +75,7 @@ class PredictionCache:
         try:
             return _unpack(content, key)
         # What the readers of zip, NumPy and JSON raise on damage.
-        except (ValueError, TypeError, LookupError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except (ValueError, TypeError, LookupError, *DAMAGED_ARCHIVE) as error:
             progress.say(f"{path}: kept predictions are damaged ({error}); the model runs again.")
             return None
 
@@ -100,7 +98,7 @@ class PredictionCache:
             progress.say(f"{self.folder}: predictions cannot be kept there ({error.strerror}).")
 
     def _make_room(self) -> None:
-        entries = sorted((_age_and_size(path) for path in self.folder.glob("*.npz")), reverse=True)
+        entries = sorted(_ages_and_sizes(self.folder.glob("*.npz")), reverse=True)
         used = 0
         for _, size, path in entries:
             used += size
@@ -189,6 +187,11 @@ def _tensor(fields: dict[str, Any]) -> TensorInfo:
     return TensorInfo(**fields | {"shape": tuple(fields["shape"])})
 
 
-def _age_and_size(path: Path) -> tuple[float, int, Path]:
-    status = path.stat()
-    return status.st_mtime, status.st_size, path
+def _ages_and_sizes(paths: Iterable[Path]) -> Iterator[tuple[float, int, Path]]:
+    for path in paths:
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            # Another process makes room at the same time.
+            continue
+        yield status.st_mtime, status.st_size, path

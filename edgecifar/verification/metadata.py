@@ -9,7 +9,6 @@ import ast
 import json
 import struct
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 from flatbuffers import encode, number_types
 from flatbuffers.table import Table
 
+from edgecifar.artifacts.files import DAMAGED_ARCHIVE
 from edgecifar.choices import Channels, Layout
 from edgecifar.errors import VerificationError
 from edgecifar.verification.inputs import InputSpec
@@ -75,8 +75,8 @@ def read_metadata(path: Path) -> Metadata:
     # What the readers of flatbuffers, zip, protobuf, JSON and literals raise on damage, and InputSpec on
     # numbers that make no image.
     except (
-        OSError, ValueError, TypeError, LookupError, StopIteration, SyntaxError, RecursionError, MemoryError,
-        NotImplementedError, struct.error, zipfile.BadZipFile, zlib.error, VerificationError,
+        OSError, ValueError, TypeError, LookupError, StopIteration, SyntaxError, MemoryError, struct.error,
+        *DAMAGED_ARCHIVE, VerificationError,
     ):  # fmt: skip
         return NOTHING
 

@@ -257,7 +257,7 @@ def _compare(run: _Run, expected: Measured, data: Dataset, policy: Policy) -> Co
         twin=None if run.twin is None else subject_of(run.twin[0], run.twin[1].engine),
         max_twin_steps=None
         if run.twin is None or actual.step is None
-        else _max_twin_steps(actual, run.twin[1], actual.step),
+        else _steps(actual, run.twin, actual.step).max_steps,
         reference_kernels=None
         if run.reference_kernels is None or actual.step is None
         else _steps(actual, run.reference_kernels, actual.step),
@@ -314,9 +314,3 @@ def _steps(one: Measured, other: tuple[Candidate, Measured], step: float) -> Ste
         exact_images=int(np.count_nonzero(np.all(ours == theirs, axis=1))),
         images=len(rows),
     )
-
-
-def _max_twin_steps(one: Measured, other: Measured, step: float) -> int:
-    # Both start the same balanced order, so the images that both saw are never none.
-    _, rows, other_rows = np.intersect1d(one.indices, other.indices, assume_unique=True, return_indices=True)
-    return metrics.max_steps(one.outputs[rows], other.outputs[other_rows], step)

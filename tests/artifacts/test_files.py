@@ -6,6 +6,7 @@ import pytest
 
 from edgecifar.artifacts import files
 from edgecifar.artifacts.files import (
+    flush,
     put_back,
     replacing,
     replacing_folder,
@@ -72,6 +73,36 @@ def test_a_full_disk_leaves_the_old_file_and_is_told_with_its_name(name: str | N
     assert caught.value.filename == str(path)
     assert path.read_text() == "old"
     assert names(tmp_path) == ["a.txt"]
+
+
+def test_the_disk_has_a_file_before_it_takes_the_old_ones_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    sync, replace = os.fsync, Path.replace
+
+    def note_sync(descriptor: int) -> None:
+        steps.append(f"{os.fstat(descriptor).st_size} bytes")
+        sync(descriptor)
+
+    def note_replace(self: Path, target: Path) -> Path:
+        steps.append(target.name)
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(Path, "replace", note_replace)
+    write_bytes(tmp_path / "a.txt", b"abc")
+    assert steps == ["3 bytes", "a.txt"]
+
+
+def test_the_disk_has_each_file_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "a").write_bytes(b"a")
+    (tmp_path / "deep" / "b").write_bytes(b"bb")
+    sizes: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: sizes.append(os.fstat(descriptor).st_size))
+    flush(tmp_path)
+    assert sorted(sizes) == [1, 2]
 
 
 def test_sha256_of_a_file(tmp_path: Path) -> None:
@@ -174,3 +205,15 @@ def test_two_processes_write_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             theirs.write_text("theirs")
         ours.write_text("ours")
     assert path.read_text() == "ours"
+
+
+def test_a_folder_that_cannot_be_begun_is_named_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: object) -> str:
+        raise PermissionError(13, "Permission denied", str(tmp_path / ".new.abc.partial"))
+
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    with pytest.raises(PermissionError) as caught, replacing_folder(tmp_path / "new"):
+        pass
+    assert caught.value.filename == str(tmp_path / "new")

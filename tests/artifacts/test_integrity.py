@@ -98,6 +98,24 @@ def test_a_newer_schema_is_refused(checked: Callable[[], object], bundle: Path) 
         checked()
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('"name":', '"name": "other", "name":', "has the key 'name' twice"),
+        ('"sha256":', '"sha256": "00", "sha256":', "has the key 'sha256' twice"),
+        ('"schema_version": 2,', "", "does not say which schema"),
+    ],
+)
+def test_a_manifest_that_others_could_read_otherwise_is_refused(
+    old: str, new: str, told: str, checked: Callable[[], object], bundle: Path
+) -> None:
+    text = (bundle / "manifest.json").read_text()
+    assert old in text
+    (bundle / "manifest.json").write_text(text.replace(old, new, 1))
+    with pytest.raises(ModelError, match=told):
+        checked()
+
+
 def test_a_manifest_that_names_a_path_outside_is_refused(checked: Callable[[], object], bundle: Path) -> None:
     table = json.loads((bundle / "manifest.json").read_text())
     table["files"][0]["file"] = "../labels.txt"
@@ -166,6 +184,44 @@ def test_a_damaged_archive_is_told(bundle: Path, tmp_path_factory: pytest.TempPa
     packed.write_bytes(packed.read_bytes()[:-40])
     with pytest.raises(ModelError, match="the archive is damaged"):
         check_bundle(packed)
+
+
+@pytest.mark.parametrize("kind", ["stored", "deflate", "bzip2", "lzma", "tar", "tar.gz", "tar.bz2", "tar.xz"])
+def test_no_damage_is_a_traceback(kind: str, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    methods = {
+        "stored": zipfile.ZIP_STORED,
+        "deflate": zipfile.ZIP_DEFLATED,
+        "bzip2": zipfile.ZIP_BZIP2,
+        "lzma": zipfile.ZIP_LZMA,
+    }
+    packed = tmp_path_factory.mktemp("packed") / f"b.{kind}"
+    if kind in methods:
+        with zipfile.ZipFile(packed, "w", methods[kind]) as archive:
+            for path in bundle.iterdir():
+                archive.write(path, path.name)
+    else:
+        with tarfile.open(packed, f"w:{kind.removeprefix('tar').removeprefix('.')}") as archive:
+            archive.add(bundle, "garden")
+    whole = packed.read_bytes()
+    assert check_bundle(packed).manifest.name == "garden"
+    told = 0
+    for place in range(0, len(whole), max(1, len(whole) // 100)):
+        for damaged in (whole[:place], whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :]):
+            packed.write_bytes(damaged)
+            try:
+                check_bundle(packed)
+            except ModelError as error:
+                told += error.problem.startswith(f"{packed}: ")
+    assert told > 60
+
+
+def test_a_file_that_may_not_be_read_is_no_damage(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, *_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(PermissionError):
+        check_bundle(bundle)
 
 
 def test_what_unpacks_to_too_much_is_refused(

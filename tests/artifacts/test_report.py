@@ -106,6 +106,16 @@ def test_what_nobody_vouches_for_is_not_passed(other: Comparison | None, left_op
     assert not whole.passed
 
 
+def test_engines_that_left_something_open_do_not_vouch_for_each_other() -> None:
+    drop, size = checked(Verdict.PASS), checked(Verdict.PASS).model_copy(update={"kind": GateKind.MAX_SIZE})
+    left_open = {"verdict": Verdict.UNDECIDED, "is_veto": True}
+    one = checked_comparison(drop, size.model_copy(update=left_open))
+    other = checked_comparison(drop.model_copy(update=left_open), size)
+    whole = report().model_copy(update={"comparisons": (one, other)})
+    assert whole.excused == ()
+    assert not whole.passed
+
+
 def test_a_veto_fails_the_report() -> None:
     vouched = checked_comparison(checked(Verdict.PASS))
     veto = checked_comparison(checked(Verdict.FAIL, is_veto=True))

@@ -16,6 +16,14 @@ def test_a_finished_run_is_opened(tmp_path: Path, run_record: RunRecord) -> None
     assert Run.open(tmp_path) == Run(tmp_path, run_record)
 
 
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"nowhere: there is no such folder\."):
+        Run.open(tmp_path / "nowhere")
+    (tmp_path / "model.keras").touch()
+    with pytest.raises(ModelError, match=r"model\.keras: a file, not a run\."):
+        Run.open(tmp_path / "model.keras")
+
+
 def test_a_folder_without_a_run_is_told(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="there is no finished run") as caught:
         Run.open(tmp_path)

@@ -202,7 +202,39 @@ def test_figures_are_put_in_words() -> None:
     assert figures_text(figures, 1234.5, "images") == "1,234 images/s, " + told
 
 
+# Results
+
+
+def test_names_may_hold_anything(capsys: pytest.CaptureFixture[str]) -> None:
+    odd = "runs/[bold]/[/bold] :smile: " + 40 * "long/"
+    terminal = Terminal(quiet=False, debug=False)
+    terminal.result(f"Report: {odd}")
+    terminal.say(odd)
+    terminal.error(odd, odd)
+    terminal.next_step(odd)
+    out, err = capsys.readouterr()
+    assert out == f"Report: {odd}\n"
+    assert err == f"{odd}\nerror: {odd}\n       {odd}\nNext: {odd}\n"
+
+
+def test_each_line_of_an_error_stands_under_the_first(capsys: pytest.CaptureFixture[str]) -> None:
+    Terminal(quiet=False, debug=False).error("Wrong key.\nKnown keys: a.", "Do this.\nOr that.")
+    indent = "       "
+    assert capsys.readouterr().err == (
+        f"error: Wrong key.\n{indent}Known keys: a.\n{indent}Do this.\n{indent}Or that.\n"
+    )
+
+
 # Progress
+
+
+def test_a_bar_may_be_called_anything() -> None:
+    screen = io.StringIO()
+    terminal = Terminal(quiet=False, debug=False)
+    terminal._err = Console(file=screen, force_terminal=True, width=100, color_system=None)
+    with terminal.task("Reading [/x]", 100, "images") as task:
+        task.advance(50)
+    assert "Reading [/x]" in screen.getvalue()
 
 
 @pytest.mark.parametrize(("width", "told"), [(120, "accuracy 25.0 %"), (60, "epoch 3")])
@@ -244,6 +276,18 @@ def test_a_log_tells_how_long_it_will_take(monkeypatch: pytest.MonkeyPatch) -> N
     with terminal.task("m.onnx in ort-cpu", 1000, "images") as task:
         task.advance(250)
     assert log.getvalue() == "m.onnx in ort-cpu  25%  25 images/s, 30 s left\n"
+
+
+def test_a_log_of_slow_steps_tells_no_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = io.StringIO()
+    terminal = Terminal(quiet=False, debug=False)
+    terminal._err = Console(file=log, force_terminal=False, width=90, soft_wrap=True)
+    clock = iter([0.0, 0.0, 10.0, 20.0, 40.0, 60.0])
+    monkeypatch.setattr("edgecifar.cli.terminal.time.monotonic", lambda: next(clock))
+    with terminal.task("Exporting", 2, "files") as task:
+        task.advance()
+        task.advance()
+    assert log.getvalue() == "Exporting  50%  10 s left\nExporting 100%\n"
 
 
 def test_a_log_gets_a_line_at_the_end_of_each_epoch() -> None:

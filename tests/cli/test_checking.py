@@ -37,6 +37,16 @@ def test_the_result_as_json(bundle):
     assert all(name.startswith("report/") for name in table["uncovered"])
 
 
+def test_the_next_command_can_be_pasted(bundle):
+    folder = bundle.rename(bundle.with_name("mein Modell"))
+    shutil.rmtree(folder / "report", ignore_errors=True)
+    (folder / "report").mkdir()
+    (folder / "report" / "one.md").touch()
+    told = invoke("unpack-check", folder).stderr
+    assert f"Next: edgecifar verify '{folder}'\n" in told
+    assert "1 file in report/" in told
+
+
 def test_an_altered_bundle_has_status_2(bundle):
     (bundle / "labels.txt").write_text("dog\ncat\n")
     (bundle / "extra").touch()

@@ -29,6 +29,14 @@ def test_export_writes_float32_and_int8_unless_told(invoke: Any, made: Any, tmp_
     assert [entry["input"]["shape"][0] for entry in manifest["artifacts"]] == [None, 4, 4]
 
 
+def test_an_opset_of_zero_is_no_default(invoke: Any, made: Any, tmp_path: Path) -> None:
+    for source in (made.bundle, made.run):
+        outcome = invoke("export", source, "--format", "onnx", "--opset", 0, "--out", tmp_path / "b")
+        assert outcome.status == 2
+        assert "ONNX opset 0 cannot be written" in outcome.err
+        assert not (tmp_path / "b").exists()
+
+
 # What is there already
 
 
@@ -38,6 +46,7 @@ def test_export_writes_float32_and_int8_unless_told(invoke: Any, made: Any, tmp_
         ("--io", "uint8"),
         ("--target", "web"),
         ("--opset", "13"),
+        ("--opset", "0"),
         ("--batch", "1"),
         ("--activations", "int8"),
         ("--no-saturation-safe",),

@@ -148,6 +148,13 @@ def unfinished(made: Any, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("command", ["train", "compress"])
+def test_what_is_resumed_is_not_replaced(command: str, invoke: Any) -> None:
+    outcome = invoke(command, "--resume", "--force")
+    assert outcome.status == 2
+    assert "--resume goes on with what --force would replace" in outcome.err
+
+
 def test_nothing_to_resume_is_told(refused: Any, made: Any, good_run: Path) -> None:
     assert "There is no unfinished training in runs/." in refused("train", "--resume")
     assert "is finished: there is nothing to resume." in refused("train", "--resume", "--out", good_run)

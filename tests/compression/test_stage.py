@@ -10,7 +10,7 @@ import pytest
 from edgecifar.artifacts import Dataset, Run
 from edgecifar.choices import Device
 from edgecifar.compression.quantization import load_quantization_aware
-from edgecifar.compression.stage import compress
+from edgecifar.compression.stage import _seed_of, compress
 from edgecifar.errors import ModelError, RecipeError, TrainingError
 from edgecifar.learning.checkpoint import EpochRow
 from edgecifar.learning.distillation import Distillation
@@ -21,6 +21,11 @@ from edgecifar.progress import SILENT, Progress
 from edgecifar.recipe import CompressionSpec, PruningSpec, QuantizationSpec
 
 Split = tuple[Dataset, Dataset]
+
+
+def test_the_seed_of_a_phase_is_another_one_of_31_bits() -> None:
+    assert len({0, _seed_of("prune", 0), _seed_of("quantize", 0)}) == 3
+    assert 0 <= _seed_of("quantize", 2**31 - 1) < 2**31 - 1
 
 
 @dataclasses.dataclass

@@ -88,6 +88,16 @@ def test_a_flipped_byte_is_found(tmp_path: Path) -> None:
         read_npz(path, Half.TEST)
 
 
+def test_an_archive_that_claims_to_be_encrypted_is_said(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.npz", images=IMAGES, labels=LABELS)
+    content = bytearray(path.read_bytes())
+    entry = content.index(b"PK\x01\x02")
+    content[entry + 8] |= 1  # bit 0 of the flags in the directory: encrypted
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="is encrypted"):
+        read_npz(path, Half.TEST)
+
+
 def test_one_array_and_a_folder_are_no_archive(tmp_path: Path) -> None:
     with (tmp_path / "a.npz").open("wb") as file:
         np.save(file, IMAGES)

@@ -8,7 +8,15 @@ import pytest
 
 from edgecifar.errors import ModelError
 from edgecifar.pipeline import newest_bundle, newest_run, next_run_folder, unfinished_run
-from edgecifar.pipeline.places import check_room, clear, is_bundle, is_run, is_unfinished
+from edgecifar.pipeline.places import (
+    check_place,
+    check_room,
+    clear,
+    is_bundle,
+    is_run,
+    is_unfinished,
+    name_of,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +52,23 @@ def test_the_next_run_has_a_higher_number_than_all_there_are() -> None:
 def test_numbers_go_on_past_four_digits() -> None:
     Path("runs/edge-vgg6-9999").mkdir(parents=True)
     assert next_run_folder("edge", "vgg6") == Path("runs/edge-vgg6-10000")
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"), [("runs/mine", "mine"), (".", "here"), ("runs/..", "here"), ("", "here")]
+)
+def test_a_run_is_called_after_its_folder(
+    folder: str, name: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "here" / "runs").mkdir(parents=True)
+    monkeypatch.chdir(home / "here")
+    assert name_of(Path(folder)) == name
+
+
+@pytest.mark.parametrize("folder", [".", ".."])
+def test_the_place_of_the_current_folder_cannot_be_taken(folder: str) -> None:
+    with pytest.raises(ModelError, match="holds the current folder"):
+        check_place(Path(folder), is_run, force=True)
 
 
 # What is newest

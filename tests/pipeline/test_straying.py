@@ -1,5 +1,6 @@
 """verify --layers in the runtimes that were asked for, and never in another without a word."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from edgecifar.artifacts.layers import LayersReport
 from edgecifar.choices import Source
 from edgecifar.data.sample import read_sample
 from edgecifar.data.splitting import Half
-from edgecifar.errors import EngineMissingError, VerificationError
+from edgecifar.errors import EngineMissingError, ModelError, VerificationError
 from edgecifar.pipeline import explain_layers, straying
 from edgecifar.protocol import Tapped
 from edgecifar.reporting.explaining import stray_sentences
@@ -46,6 +47,18 @@ def test_openvino_is_looked_into_layer_by_layer(bundle: Path) -> None:
     assert found.steps[names.index(found.first)]
     assert not any(found.steps[names.index(found.first) + 1 :])
     assert stray_sentences(report)[-1].startswith("openvino strays from tflm first at resnet8/")
+
+
+def test_a_damaged_reference_is_said(bundle: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copyfile(bundle / "run.json", run / "run.json")
+    (run / "model.keras").write_bytes(b"hello")
+    explained = explain_layers(bundle / "model.int8.tflite", against=run, source=Source.SAMPLE, limit=5)
+    ((name, error),) = explained.failures
+    assert name == "model.int8.tflite"
+    assert isinstance(error, ModelError)
+    assert "not a readable Keras model" in error.problem
 
 
 def test_a_runtime_without_layers_says_so(bundle: Path) -> None:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from edgecifar.artifacts import Bundle
 from edgecifar.choices import Numerics
 from edgecifar.cli import app
 from edgecifar.errors import ExportError, ModelError
@@ -35,6 +36,28 @@ def test_an_existing_folder_is_kept(checkout: Path, tmp_path: Path) -> None:
     (tmp_path / "other" / "notes").write_text("mine")
     with pytest.raises(ModelError, match="holds something else"):
         export_c(model, out=tmp_path / "other", force=True)
+
+
+def test_the_current_folder_is_left_alone(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match=r"\. holds the current folder"):
+        export_c(checkout / "exported" / "tiny-resnet8" / "model.int8.tflite", out=".")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_folder_is_told_before_the_run_is_read(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("edgecifar.pipeline.translating.export", refuse)
+    (tmp_path / "mine").touch()
+    run = Bundle.open(checkout / "exported" / "tiny-resnet8").run
+    with pytest.raises(ModelError, match="holds something else"):
+        export_c(run, out=tmp_path)
 
 
 def test_errors_name_the_file(checkout: Path, tmp_path: Path) -> None:

@@ -33,10 +33,11 @@ def test_it_is_bundled_once_and_kept(bundled: list[str]) -> None:
     assert len(bundled) == 1
 
 
-def test_an_altered_file_is_bundled_anew(bundled: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("altered", [b"alert(1)", b"\xff\xfe"])
+def test_an_altered_file_is_bundled_anew(altered: bytes, bundled: list[str], tmp_path: Path) -> None:
     script = library.chart_library()
     (kept,) = (tmp_path / "edgecifar" / "charts").iterdir()
-    kept.write_text("alert(1)")
+    kept.write_bytes(altered)
     library.chart_library.cache_clear()
     assert library.chart_library() == script
     assert len(bundled) == 2

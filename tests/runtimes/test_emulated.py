@@ -1,5 +1,6 @@
 """ONNX Runtime on emulated CPUs: results that this machine's own CPU would not show."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgecifar.errors import ModelError
 from edgecifar.runtimes import emulated, get_runtime
 from edgecifar.runtimes.cpuid import cpuid_flags
-from edgecifar.runtimes.emulated import EMULATOR
+from edgecifar.runtimes.emulated import ARM_ROOT, EMULATOR
 from edgecifar.runtimes.onnx_inspection import inspect
 
 EXPORTED = Path(__file__).parents[2] / "exported"
@@ -31,6 +32,17 @@ def test_a_safe_file_gives_the_same_bits(level):
     assert ("avx2" in model.cpu_flags) == (level == "haswell")
     assert not {flag for flag in model.cpu_flags if "vnni" in flag}
     assert EMULATOR.removesuffix("-static") in model.info.emulator
+    np.testing.assert_array_equal(model.predict(pixels), get_runtime("ort-cpu").load(path, 1).predict(pixels))
+
+
+@pytest.mark.skipif(ARM_ROOT not in os.environ, reason=f"{ARM_ROOT} names no folder with arm64 programs")
+@pytest.mark.parametrize("name", ["tiny-resnet8", "edge-vgg6", "seed-vgg6"])
+def test_an_arm64_cpu_gives_the_same_bits(name):
+    path = EXPORTED / name / "model.int8.onnx"
+    pixels = np.load(path.parent / "golden" / "images.npy")
+    model = get_runtime("ort-cpu-arm64").load(path, 1)
+    assert model.cpu_flags == ("asimddp",)
+    assert "aarch64" in model.info.emulator
     np.testing.assert_array_equal(model.predict(pixels), get_runtime("ort-cpu").load(path, 1).predict(pixels))
 
 
@@ -85,3 +97,20 @@ def test_the_flags_are_those_of_this_cpu():
 def test_without_the_emulator_it_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(emulated.shutil, "which", lambda _: None)
     assert "apt-get install qemu-user-static" in (get_runtime("ort-cpu-haswell").missing() or "")
+
+
+def test_arm64_needs_a_folder_and_says_what_it_lacks(monkeypatch, tmp_path):
+    monkeypatch.setattr(emulated.shutil, "which", lambda name: f"/usr/bin/{name}")
+    runtime = get_runtime("ort-cpu-arm64")
+    monkeypatch.delenv(ARM_ROOT, raising=False)
+    assert f"named by {ARM_ROOT}. How to fill one: docs/onnx.md" in (runtime.missing() or "")
+    monkeypatch.setenv(ARM_ROOT, str(tmp_path))
+    for file in ("usr/bin/python3.11", "proc/cpuinfo", "site-packages/onnxruntime/x"):
+        assert f"{tmp_path}, named by {ARM_ROOT}, has no {file.split('.')[0].removesuffix('/x')}" in (
+            runtime.missing() or ""
+        )
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).touch()
+    assert runtime.missing() is None
+    with pytest.raises(ModelError, match="does not start on an emulated cortex-a76"):
+        runtime.load(tmp_path / "m.onnx", 1)

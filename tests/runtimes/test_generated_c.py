@@ -52,6 +52,14 @@ def test_input_and_output_are_the_header_s(sources: Path) -> None:
     assert (model.output.scale, model.output.zero_point) == (1 / 256, -128)
 
 
+def test_another_compiler_than_the_one_named_is_not_taken(
+    sources: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with pytest.raises(EngineMissingError, match="CC names no-such-compiler, which is no program here"):
+        get_runtime("c").load(sources, threads=1)
+
+
 def test_a_wrong_batch_is_refused(sources: Path) -> None:
     model = get_runtime("c").load(sources, threads=1)
     with pytest.raises(ModelError, match="takes input of shape 32×32×3"):

@@ -104,9 +104,28 @@ def test_what_is_no_whole_saved_model_is_refused(written: tuple[Path, Any], tmp_
         get_runtime("keras").load(tmp_path / "bare", threads=1)
 
 
-def test_code_in_a_file_is_not_run(written: tuple[Path, Any]) -> None:
-    with pytest.raises(ModelError, match="a Lambda layer holds code of its own, which is not run"):
-        get_runtime("keras").load(written[0] / "lambda.h5", threads=1)
+@pytest.mark.parametrize(
+    ("written_as", "spelt"),
+    [
+        ('"Lambda"', '"Lambda"'),
+        # JSON may spell a letter by its number.
+        ('"Lambda"', r'"\u004cambda"'),
+        ('"activation": "softmax"', '"activation": {"class_name": "__lambda__", "config": {"value": []}}'),
+    ],
+)
+def test_code_in_a_file_is_not_run(
+    written_as: str, spelt: str, written: tuple[Path, Any], tmp_path: Path
+) -> None:
+    import h5py
+
+    path = tmp_path / "code.h5"
+    shutil.copyfile(written[0] / ("lambda.h5" if "Lambda" in written_as else "two.h5"), path)
+    with h5py.File(path, "a") as file:
+        config = str(file.attrs["model_config"])
+        assert written_as in config
+        file.attrs["model_config"] = config.replace(written_as, spelt)
+    with pytest.raises(ModelError, match="holds code of its own, which is not run"):
+        get_runtime("keras").load(path, threads=1)
 
 
 def test_a_model_without_input_is_refused(written: tuple[Path, Any]) -> None:

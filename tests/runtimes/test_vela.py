@@ -41,6 +41,12 @@ def test_a_damaged_file_is_refused_before_vela_sees_it(tmp_path):
         vela.compile_for_npu(path, Npu.U55_128)
 
 
+def test_a_compiler_that_takes_too_long_is_told(models, monkeypatch):
+    monkeypatch.setattr(vela, "_TIMEOUT_S", 0.01)
+    with pytest.raises(ModelError, match="Vela takes more than 0 seconds"):
+        vela.compile_for_npu(models["int8.tflite"], Npu.U55_128)
+
+
 def test_without_the_package_the_extra_is_named(models, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(EngineMissingError, match=r"pip install 'edgecifar\[vela\]'"):

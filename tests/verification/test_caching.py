@@ -80,6 +80,17 @@ def test_a_damaged_entry_is_none_and_is_said(damage: str, tmp_path: Path) -> Non
     assert "damaged" in listener.said[0]
 
 
+def test_no_damage_stops_a_verification(tmp_path: Path) -> None:
+    cache, listener = PredictionCache(tmp_path), Listener()
+    cache.keep("a", predictions(OUTPUTS, 1.0), SILENT)
+    whole = (tmp_path / "a.npz").read_bytes()
+    places = range(0, len(whole), 5)
+    for place in places:
+        (tmp_path / "a.npz").write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        cache.find("a", listener)
+    assert len(listener.said) > len(places) / 2
+
+
 def test_the_longest_unused_go_first(tmp_path: Path) -> None:
     entry = predictions(np.zeros((100, 10), np.float32), 1.0)
     PredictionCache(tmp_path).keep("probe", entry, SILENT)

@@ -8,7 +8,6 @@
 
 import csv
 import json
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecifar.artifacts.files import DAMAGED_ARCHIVE
 from edgecifar.errors import DataError
 from edgecifar.protocol import Array
 from edgecifar.verification.diagnosis.ranking import Logged
@@ -46,15 +46,8 @@ def read_logged(path: Path, available: int, limit: int) -> tuple[Logged, NDArray
         scores = np.asarray(outputs, np.float32)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from error
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        EOFError,
-        RecursionError,
-        csv.Error,
-        zipfile.BadZipFile,
-    ) as error:
+    # RecursionError, of JSON that is nested too deep, is a RuntimeError.
+    except (ValueError, TypeError, KeyError, csv.Error, *DAMAGED_ARCHIVE) as error:
         raise DataError(f"{path}: no table of outputs, one row an image ({error}).", FORMS) from error
     if not scores.size:
         raise DataError(f"{path}: holds no outputs.", FORMS)
@@ -95,10 +88,18 @@ def _json(path: Path) -> Table:
 def _csv(path: Path) -> Table:
     with path.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.reader(file) if row]
-    if rows and not rows[0][-1].strip().replace(".", "").replace("-", "").replace("e", "").isdigit():
+    if rows and not _is_number(rows[0][-1]):
         rows = rows[1:]
     scores = [[float(cell) for cell in row[1:]] for row in _of_one_length(rows)]
     return scores, np.array([int(row[0]) for row in rows], np.int64)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _of_one_length(rows: list[Any]) -> list[Any]:

@@ -288,11 +288,11 @@ class LabelsReordered(OutputMistake):
     def scores(self, site: Site, raw: Array, target: Scores) -> Iterator[tuple[str, Scores]]:
         """See `OutputMistake.scores`."""
         from scipy.optimize import linear_sum_assignment
+        from scipy.spatial.distance import cdist
 
         scores = site.read(raw)
-        # cost[i, j]: how far column i of the outputs is from column j of what was seen.
-        cost = np.abs(scores[:, :, np.newaxis] - target[:, np.newaxis, :]).sum(axis=0)
-        columns, places = linear_sum_assignment(cost)
+        # How far column i of the outputs is from column j of what was seen.
+        columns, places = linear_sum_assignment(cdist(scores.T, target.T, "cityblock"))
         moved = np.empty_like(scores)
         moved[:, places] = scores[:, columns]
         names = [

@@ -37,11 +37,12 @@ def test_a_lone_array_is_of_the_first_images(tmp_path: Path) -> None:
     assert np.array_equal(logged.scores, SCORES[:2])
 
 
-def test_a_csv_file_needs_no_heading(tmp_path: Path) -> None:
-    (tmp_path / "app.csv").write_text("3,1e-05,0.99999\n")
+@pytest.mark.parametrize("last", ["0.99999", "1.5e+01", "-2", "1E3"])
+def test_a_csv_file_needs_no_heading(last: str, tmp_path: Path) -> None:
+    (tmp_path / "app.csv").write_text(f"3,1e-05,{last}\n")
     logged, places = read_logged(tmp_path / "app.csv", available=5, limit=2)
     assert places.tolist() == [3]
-    assert logged.scores[0, 0] == np.float32(1e-05)
+    assert logged.scores[0].tolist() == [np.float32(1e-05), np.float32(last)]
 
 
 @pytest.mark.parametrize(

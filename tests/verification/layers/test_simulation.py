@@ -3,7 +3,7 @@ import pytest
 
 from edgecifar.errors import VerificationError
 from edgecifar.protocol import Geometry, Layer, LayerKind, TensorInfo
-from edgecifar.runtimes.tflite_layers import same_padding
+from edgecifar.runtimes.patches import same_padding
 from edgecifar.verification.layers.simulation import compute, round_output
 
 IMAGE = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)
@@ -19,9 +19,8 @@ def test_a_convolution_against_tensorflow() -> None:
     rng = np.random.default_rng(0)
     image = rng.normal(size=(2, 7, 6, 3)).astype(np.float32)
     weights = rng.normal(size=(5, 3, 2, 3)).astype(np.float32)
-    padding = (*(same_padding(7, 3, 2, 1)), *(same_padding(6, 2, 2, 1)))
-    top, bottom, left, right = padding
-    geometry = Geometry((3, 2), (2, 2), (top, left, bottom, right), low=0.0)
+    padding = same_padding("SAME_UPPER", (7, 6), (3, 2), (2, 2), (1, 1))
+    geometry = Geometry((3, 2), (2, 2), padding, low=0.0)
     found = compute(layer(LayerKind.CONV, (4, 3, 5), geometry), [image], weights, np.ones(5, np.float32))
     expected = tf.nn.relu(tf.nn.conv2d(image, weights.transpose(1, 2, 3, 0), 2, "SAME") + 1)
     assert np.allclose(found, expected, atol=1e-5)

@@ -53,10 +53,9 @@ class Curve:
         """
         if not path.is_file():
             raise DataError(f"{path}: not measured yet.", f"Run: python benchmarks/training.py {command}")
-        table = json.loads(path.read_text(encoding="utf-8"))
-        return cls(
-            **{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
-        )
+        table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        tuples = {key: tuple(value) for key, value in table.items() if isinstance(value, list)}
+        return cls(**(table | tuples))
 
     def write(self, path: Path) -> None:
         """Writes the curve as JSON."""

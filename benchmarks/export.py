@@ -37,7 +37,7 @@ from timing import (
 )
 
 import edgecifar  # noqa: F401  it chooses Keras 2
-from edgecifar.artifacts import Bundle, Dataset
+from edgecifar.artifacts import ArtifactEntry, Bundle, Dataset
 from edgecifar.artifacts.speed import SpeedRow
 from edgecifar.benchmarking import Contender, Plan, measure_speed
 from edgecifar.chatter import diverted
@@ -107,7 +107,9 @@ def make_files(bundle: Bundle, values: NDArray[np.float32], folder: Path) -> dic
     Raises:
         ModelError: The bundle lacks one of the files.
     """
-    entries = {(entry.format, entry.precision): entry for entry in bundle.manifest.artifacts}
+    entries: dict[tuple[str, str], ArtifactEntry] = {
+        (entry.format, entry.precision): entry for entry in bundle.manifest.artifacts
+    }
     wanted = [(form, precision) for form in ("tflite", "onnx") for precision in ("float32", "int8")]
     if not set(wanted) <= set(entries):
         raise ModelError(
@@ -226,7 +228,7 @@ def _quantize_static(model: Any, values: NDArray[np.float32], folder: Path) -> b
     from onnxruntime.quantization.calibrate import CalibrationDataReader
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    class Reader(CalibrationDataReader):
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
         """Gives the calibration images one by one."""
 
         def __init__(self) -> None:
@@ -268,6 +270,7 @@ def contender(bundle: Bundle, data: Dataset, name: str, path: Path) -> Contender
     return Contender(
         name=name,
         path=path,
+        files=(path,),
         format=path.suffix.removeprefix("."),
         precision=name.partition(".")[0],
         runtime="litert" if path.suffix == ".tflite" else "ort-cpu",

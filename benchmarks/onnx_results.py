@@ -152,10 +152,10 @@ def bits_table(measured: Measured) -> Iterator[str]:
         ]  # fmt: skip
         for cpu in with_twin:
             there = row.on.get(cpu.name)
-            cells.append(_pair(there and there.unlike_xnnpack, there and there.classes_unlike_xnnpack))
+            cells.append(_pair(there.unlike_xnnpack, there.classes_unlike_xnnpack) if there else "–")
         for cpu in others:
             there = row.on.get(cpu.name)
-            cells.append(_pair(there and there.unlike, there and there.flips))
+            cells.append(_pair(there.unlike, there.flips) if there else "–")
         rows.append(cells)
     yield from _markdown(heads, rows)
 

@@ -112,16 +112,16 @@ def time_parts(
         set_global_policy("float32")
     values, labels = next(feed.epoch(0))
 
-    @tf.function
+    @tf.function  # type: ignore[untyped-decorator]
     def forward() -> tf.Tensor:
         probabilities = model(values, training=True)
         return tf.reduce_mean(categorical_crossentropy(labels, probabilities))
 
-    @tf.function
+    @tf.function  # type: ignore[untyped-decorator]
     def gradients() -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
             loss = forward()
-        return tape.gradient(loss, model.trainable_variables)
+        return list(tape.gradient(loss, model.trainable_variables))
 
     batches = itertools.chain.from_iterable(map(feed.epoch, itertools.count()))
     variants: dict[str, Callable[[], object]] = {
@@ -140,7 +140,8 @@ def _product(precision: Precision) -> Callable[[], object]:
 
     drawn = np.random.default_rng(0).normal(size=(2, SIDE, SIDE))
     left, right = (tf.constant(matrix, tf.as_dtype(precision.value)) for matrix in drawn)
-    return tf.function(lambda: tf.matmul(left, right))
+    product: Callable[[], object] = tf.function(lambda: tf.matmul(left, right))
+    return product
 
 
 def _repeat(function: Callable[[], object], count: int) -> None:

@@ -13,11 +13,12 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from edgecifar.errors import EdgecifarError
 from edgecifar.host import cpu_flags, cpu_name
 
+Name = TypeVar("Name")
 HIDDEN_FLAGS = "EDGECIFAR_HIDDEN_FLAGS"
 """Set by masked.py: the processor's flags that the engines do not see, by spaces."""
 
@@ -176,7 +177,7 @@ class Outcome:
         return json.dumps(record, indent=2)
 
 
-def rounds(names: Sequence[str], count: int) -> Iterator[tuple[str, ...]]:
+def rounds(names: Sequence[Name], count: int) -> Iterator[tuple[Name, ...]]:
     """Yields the order in each round: each starts with another name, so that no name is always the first."""
     for start in range(count):
         yield tuple(names[(start + offset) % len(names)] for offset in range(len(names)))

@@ -23,7 +23,7 @@ from edgecifar.artifacts import Accuracy
 from edgecifar.artifacts.speed import Latency, SpeedRow, Throughput
 from edgecifar.errors import EdgecifarError, ModelError
 from edgecifar.progress import SILENT, Progress
-from edgecifar.protocol import Array, EngineInfo, TensorInfo
+from edgecifar.protocol import Array, ClockedModel, EngineInfo, TensorInfo
 from edgecifar.runtimes import get_runtime
 
 _LOADS = 3
@@ -303,14 +303,13 @@ class _Worker:
             began = time.perf_counter()
             self._model.predict(images)
             took = time.perf_counter() - began
-            # Engines in another process say how long their own calls took.
-            seconds.append(getattr(self._model, "last_call_s", took))
+            seconds.append(self._model.last_call_s if isinstance(self._model, ClockedModel) else took)
         return seconds
 
     def peak_memory(self) -> int | None:
         """Returns the most bytes that this process has had in memory, where that is the engine's process."""
         status = Path("/proc/self/status")
-        if hasattr(self._model, "last_call_s") or not status.is_file():
+        if isinstance(self._model, ClockedModel) or not status.is_file():
             return None
         # Not getrusage: its maximum survives from the parent over fork and exec.
         lines = status.read_text(encoding="ascii").splitlines()

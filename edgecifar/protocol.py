@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,6 +112,14 @@ class LoadedModel(Protocol):
             (N, classes) in the output's dtype.
         """
         ...
+
+
+@runtime_checkable
+class ClockedModel(Protocol):
+    """A model in another process, which times itself: from here, the way there and back would count."""
+
+    last_call_s: float
+    """Seconds that the engine took for the last `predict`."""
 
 
 class Runtime(Protocol):

@@ -146,6 +146,8 @@ def doctor(
         else:
             terminal().result(checks_table(checks))
         return
+    if data_dir is not None:
+        raise typer.BadParameter("--data-dir belongs to what this machine has: leave the model out.")
     found = load_pipeline().inspect_models(model, spec)
     if as_json:
         texts = {

@@ -115,9 +115,9 @@ def explain_layers(
 
 
 def diagnose_model(
-    model: Path,
+    model: Path | str,
     *,
-    predictions: Path | None = None,
+    predictions: Path | str | None = None,
     split: Split = Split.TEST,
     source: Source | None = None,
     data_dir: Path | str | None = None,
@@ -142,6 +142,7 @@ def diagnose_model(
     Raises:
         EdgecifarError: Any of its kinds: see `edgecifar.errors`.
     """
+    model = Path(model)
     subject = open_model(model, preprocessing)
     resize = preprocessing.resize if isinstance(preprocessing, InputSpec) else None
     folder = None if data_dir is None else Path(data_dir)
@@ -151,7 +152,7 @@ def diagnose_model(
     if predictions is None:
         data = data.select(np.sort(balanced_order(data.labels)[:limit]))
     else:
-        logged, indices = read_logged(predictions, len(data), limit)
+        logged, indices = read_logged(Path(predictions), len(data), limit)
         data = data.select(indices)
     loaded = get_runtime(runtime or subject.runtimes[0]).load(subject.path, core_count())
     subject.feeding.check(subject.path.name, loaded, data)

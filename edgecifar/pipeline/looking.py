@@ -59,13 +59,13 @@ def summarize(recipe: Recipe, classes: int = 10) -> list[LayerCost]:
 
 
 def predict(
-    model: Path,
-    images: Sequence[Path] = (),
+    model: Path | str,
+    images: Sequence[Path | str] = (),
     *,
     first: int | None = None,
     runtime: str | None = None,
     source: Source | None = None,
-    data_dir: Path | None = None,
+    data_dir: Path | str | None = None,
     preprocessing: Preprocessing | InputSpec | None = None,
     progress: Progress = SILENT,
 ) -> list[Prediction]:
@@ -89,6 +89,7 @@ def predict(
         raise VerificationError(
             "Name image files, or ask for the first test images with --first N; not both."
         )
+    model = Path(model)
     subject = open_model(model, preprocessing)
     loaded = _load(subject, runtime, progress)
     if first is not None:
@@ -100,7 +101,7 @@ def predict(
         known: tuple[str, ...] | None = data.class_names
     else:
         side = _image_side(subject, loaded)
-        pixels = np.stack([read_image(path, side) for path in images])
+        pixels = np.stack([read_image(Path(path), side) for path in images])
         names, labels = [str(path) for path in images], [None] * len(images)
         known = subject.class_names
     probabilities = _run(subject, loaded, pixels)
@@ -205,12 +206,15 @@ def _predicted(
     return draw_grid(data.images, captions, colours, 4, title)
 
 
-def _test_images(model: Path, source: Source | None, data_dir: Path | None, progress: Progress) -> Dataset:
+def _test_images(
+    model: Path, source: Source | None, data_dir: Path | str | None, progress: Progress
+) -> Dataset:
     made_with = source_of(model)
     spec = made_with.data if made_with else DataSpec()
     if source is not None:
         spec = spec.model_copy(update={"source": source})
-    return load_dataset(spec, Split.TEST, data_dir=data_dir, progress=progress)
+    folder = None if data_dir is None else Path(data_dir)
+    return load_dataset(spec, Split.TEST, data_dir=folder, progress=progress)
 
 
 def _load(subject: Subject, runtime: str | None, progress: Progress) -> LoadedModel:

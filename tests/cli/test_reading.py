@@ -75,6 +75,12 @@ def test_doctor_tells_where_data_was_found(invoke: Any, tmp_path: Path) -> None:
     assert "binary layout" in checks["CIFAR-10"]["finding"]
 
 
+def test_doctor_takes_data_only_without_a_model(invoke: Any, tmp_path: Path) -> None:
+    outcome = invoke("doctor", "m.onnx", "--data-dir", tmp_path)
+    assert outcome.status == 2
+    assert "--data-dir" in outcome.err
+
+
 # predict
 
 

@@ -59,6 +59,10 @@ def test_the_whole_job_prints_nothing(recipe: Recipe, home: Path, capfd: pytest.
     assert comparison.verdict is Verdict.PASS
     assert comparison.accuracy.total == 50
     assert report.command == "edgecifar verify bundle"
+
+    [prediction] = edgecifar.predict("bundle/model.int8.tflite", first=1)
+    assert prediction.label in bundle.run.record.class_names
+    assert edgecifar.diagnose_model("bundle/model.int8.tflite", limit=10).images == 10
     assert tuple(capfd.readouterr()) == ("", "")
 
 

@@ -287,7 +287,7 @@ def test_microcontroller(checkout: Path) -> None:
         assert beyond["median"] < flash["median"] < 150_000
         assert figures[f"m4 {level}: RAM"]["unit"] == "bytes"
         assert figures[f"m4 {level}: instructions"]["median"] > 1_000_000
-    assert figures["m4 -O2: instructions"]["goal"]["value"] == 23e6
+    assert figures["m4 -O2: instructions"]["goal"]["value"] == 20e6
     arena, micro = json.loads(process.stdout)["notes"]
     assert arena.startswith("Arena ")
     assert micro.startswith("TensorFlow Lite Micro needs a tensor arena of ")

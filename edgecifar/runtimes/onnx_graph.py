@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
 from edgecifar.errors import ModelError
 from edgecifar.protocol import MODEL_INPUT, Array, Geometry, Layer, LayerKind, TensorInfo
 from edgecifar.runtimes.columns import part_columns
+from edgecifar.runtimes.onnx_constants import Constants
 from edgecifar.runtimes.patches import same_padding
 
 _KINDS = {
@@ -65,21 +65,12 @@ class _Draft:
     """Of the result, which the node computes at once; weights and bias are those of one."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Constant:
-    values: Array
-    scales: Array | None = None
-    """Of the integers that the values were dequantized from."""
-
-
 class GraphReader:
     """Walks the nodes in the file's order, which is one of need."""
 
     def __init__(self, path: Path, graph: onnx.GraphProto) -> None:
         self._path, self._graph = path, graph
-        self._constants = {
-            tensor.name: _Constant(numpy_helper.to_array(tensor)) for tensor in graph.initializer
-        }
+        self._constants = Constants(graph)
         given = [value for value in graph.input if value.name not in self._constants]
         dtype = onnx.helper.tensor_dtype_to_np_dtype(given[0].type.tensor_type.elem_type).name
         self._readers: dict[str, int] = {}
@@ -108,7 +99,7 @@ class GraphReader:
             if sources:
                 self._add(node, sources)
             else:
-                self._fold(node)
+                self._constants.fold(node)
         if not self._drafts:
             raise ModelError(f"{self._path}: has no layers.")
 
@@ -143,7 +134,7 @@ class GraphReader:
         elif node.op_type in {"Reshape", "Flatten", "Squeeze"}:
             self._reshape(node, source)
         elif node.op_type == "QuantizeLinear":
-            info = self._quantized(output, node.input[1], node.input[2] if len(node.input) > 2 else "")
+            info = self._constants.quantized(output, *node.input[1:3])
             self._infos[output] = info
             if home != MODEL_INPUT and self._drafts[home].tap.tensor == source:
                 first = self._drafts[home].tap.is_channels_first
@@ -190,7 +181,7 @@ class GraphReader:
             return
         draft = self._drafts[home]
         if draft.kind is LayerKind.AVERAGE_POOL and draft.tap.tensor == source:
-            info = self._quantized(source, node.input[1], node.input[2] if len(node.input) > 2 else "")
+            info = self._constants.quantized(source, *node.input[1:3])
             draft.tap = Tap(source, info, draft.tap.is_channels_first)
 
     def _transpose(self, node: onnx.NodeProto, source: str, output: str) -> None:
@@ -247,13 +238,13 @@ class GraphReader:
         bounds = [-math.inf, math.inf]
         for place, name in enumerate(node.input[1:3]):
             if name in self._constants:
-                bounds[place] = float(self._constants[name].values)
+                bounds[place] = float(self._constants.values(name))
         for attribute in node.attribute:
             bounds[0 if attribute.name == "min" else 1] = attribute.f
         return bounds[0], bounds[1]
 
     def _fold_batch_norm(self, draft: _Draft, node: onnx.NodeProto) -> None:
-        gamma, beta, mean, variance = (self._constants[name].values for name in node.input[1:5])
+        gamma, beta, mean, variance = map(self._constants.values, node.input[1:5])
         epsilon = next((a.f for a in node.attribute if a.name == "epsilon"), 1e-5)
         factor = gamma / np.sqrt(variance + epsilon)
         weights = draft.weights
@@ -272,7 +263,7 @@ class GraphReader:
         info = replace(self._infos.get(sources[0], TensorInfo("", (), "float32")), name=output)
         if node.op_type in _OUTPUT_AT:
             at = _OUTPUT_AT[node.op_type]
-            info = self._quantized(output, node.input[at], node.input[at + 1])
+            info = self._constants.quantized(output, node.input[at], node.input[at + 1])
         elif kind is not LayerKind.MAX_POOL:
             info = TensorInfo(output, (), "float32")
         draft = _Draft(kind, node, tuple(self._homes[name] for name in sources), Tap(output, info, first))
@@ -299,10 +290,10 @@ class GraphReader:
             draft.kind = LayerKind.OTHER
             return
         if node.op_type.endswith("Integer"):
-            found = self._dynamic_weights(node, found)
+            found = self._constants.of_integer_node(node, found)
         elif scale_at is not None and zero_at is not None:
             axis = 0 if draft.kind is LayerKind.CONV else 1
-            found = self._dequantized(found.values, node.input[scale_at], node.input[zero_at], axis)
+            found = self._constants.dequantized(found.values, node.input[scale_at], node.input[zero_at], axis)
         weights = found.values.astype(np.float32)
         draft.scales = found.scales
         transposed = any(a.name == "transB" and a.i for a in node.attribute)
@@ -324,68 +315,8 @@ class GraphReader:
             return None
         values = found.values.astype(np.float32).reshape(-1)
         if node.op_type in _WEIGHTS_AT and scales is not None:
-            values = values * scales * np.float32(self._constants[node.input[1]].values)
+            values = values * scales * np.float32(self._constants.values(node.input[1]))
         return values
-
-    def _dynamic_weights(self, node: onnx.NodeProto, found: _Constant) -> _Constant:
-        """Returns the weights of an integer operator; their scale is in the Mul that follows it.
-
-        onnxruntime.quantization names it after the weights; without it they stay integers.
-        """
-        name = node.input[1].removesuffix("_quantized")
-        zero_name = node.input[3] if len(node.input) > 3 else ""
-        scale = next((c for c in (f"{name}_scale",) if c in self._constants), "")
-        if not scale:
-            return _Constant(found.values.astype(np.float32))
-        axis = 0 if node.op_type == "ConvInteger" else 1
-        return self._dequantized(found.values, scale, zero_name, axis)
-
-    def _dequantized(self, values: Array, scale_name: str, zero_name: str, axis: int) -> _Constant:
-        scales = np.atleast_1d(self._constants[scale_name].values.astype(np.float32)).reshape(-1)
-        zeros = self._constants.get(zero_name)
-        shape = [1] * values.ndim
-        if len(scales) > 1:
-            shape[axis] = len(scales)
-        zero: Array = (
-            np.zeros(1, np.float32) if zeros is None else zeros.values.astype(np.float32).reshape(-1)
-        )
-        if zero.size > 1:
-            zero = zero.reshape(shape)
-        return _Constant((values.astype(np.float32) - zero) * scales.reshape(shape), scales)
-
-    def _fold(self, node: onnx.NodeProto) -> None:
-        """Computes what a node makes of constants, as far as it can hold weights."""
-        output = node.output[0]
-        if node.op_type == "Constant":
-            value = next((a.t for a in node.attribute if a.name == "value"), None)
-            if value is not None:
-                self._constants[output] = _Constant(numpy_helper.to_array(value))
-            return
-        known = [self._constants.get(name) for name in node.input]
-        source = known[0] if known else None
-        if source is None:
-            return
-        if node.op_type == "DequantizeLinear":
-            axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
-            zero = node.input[2] if len(node.input) > 2 else ""
-            self._constants[output] = self._dequantized(source.values, node.input[1], zero, axis)
-        elif node.op_type in {"Identity", "Cast"}:
-            self._constants[output] = source
-        elif node.op_type == "Reshape" and known[1] is not None:
-            self._constants[output] = replace(source, values=source.values.reshape(known[1].values))
-        elif node.op_type == "Transpose":
-            permutation = next((list(a.ints) for a in node.attribute if a.name == "perm"), None)
-            self._constants[output] = replace(source, values=np.transpose(source.values, permutation))
-
-    def _quantized(self, tensor: str, scale_name: str, zero_name: str) -> TensorInfo:
-        scale = self._constants.get(scale_name)
-        zero = self._constants.get(zero_name)
-        dtype = "uint8" if zero is None else zero.values.dtype.name
-        if scale is None or scale.values.size != 1:
-            return TensorInfo(tensor, (), dtype)
-        return TensorInfo(
-            tensor, (), dtype, float(scale.values.item()), 0 if zero is None else int(zero.values.item())
-        )
 
     def _finish(self, draft: _Draft, shape: tuple[int, ...], sources: list[tuple[int, ...]]) -> Layer:
         name = draft.tap.tensor

@@ -7,19 +7,16 @@ changes.
 """
 
 import argparse
-import gzip
 from dataclasses import dataclass
 from pathlib import Path
 
+from bundle_tables import Verified
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from edgecifar.artifacts import ParityReport, RunRecord
 from edgecifar.artifacts.files import replacing
 from edgecifar.errors import EdgecifarError, VerificationError
 
-TEST_IMAGES = 10_000
-"""Points are of the whole official test set."""
 OURS, THEIRS = "#1f5fbf", "#8a8f98"
 PUBLISHED_FLOAT = 90.0
 """Per cent, float, of the published recipe of `vgg6` as its author reports it, without an int8 file:
@@ -50,20 +47,10 @@ def read_point(bundle: Path) -> Point:
     Raises:
         VerificationError: The report has no such comparison on all test images.
     """
-    report = ParityReport.read(bundle / "report" / "report.json")
-    for comparison in report.comparisons:
-        if (comparison.format, comparison.precision, comparison.engine.runtime) != (
-            "tflite",
-            "int8",
-            "litert",
-        ):
-            continue
-        if comparison.accuracy.total == TEST_IMAGES and report.data_split == "test":
-            path = bundle / comparison.artifact
-            pruned = RunRecord.read(bundle / "run.json").sparsity > 0
-            zipped = len(gzip.compress(path.read_bytes(), 9)) if pruned else None
-            return Point(bundle.name, comparison.size_bytes, 100 * comparison.accuracy.rate, zipped)
-    raise VerificationError(f"{bundle}: its report has no int8 TFLite file on all test images in LiteRT.")
+    verified = Verified(bundle)
+    int8 = verified.whole("model.int8.tflite", "litert")
+    accuracy = 100 * int8.accuracy.rate
+    return Point(bundle.name, int8.size_bytes, accuracy, verified.gzip_bytes(int8))
 
 
 def draw(points: list[Point], path: Path) -> None:

@@ -65,7 +65,7 @@ def test_a_report_on_fewer_images_is_refused(checkout: Path, tmp_path: Path) -> 
     path.write_text(json.dumps(report))
     process = plot(checkout, tmp_path / "exported", tmp_path / "plot.png")
     assert process.returncode == 2
-    assert "no int8 TFLite file on all test images in LiteRT" in process.stderr
+    assert "no model.int8.tflite on all test images in litert" in process.stderr
     assert not (tmp_path / "plot.png").exists()
 
 

@@ -19,18 +19,27 @@
 #define MAYBE_UNUSED
 #endif
 
-typedef char model_arena_bytes_must_not_be_altered[(MODEL_ARENA_BYTES == 20352) ? 1 : -1];
+typedef char model_arena_bytes_must_not_be_altered[(MODEL_ARENA_BYTES == 20320) ? 1 : -1];
 
 /* The union aligns the bytes for 32-bit accumulators. */
-static union {
+MAYBE_UNUSED static union {
     int32_t words[(MODEL_ARENA_BYTES + 3) / 4];
     int8_t bytes[MODEL_ARENA_BYTES];
 } arena;
 
 static inline int8_t clamp(int32_t value, int32_t smallest, int32_t largest)
 {
+#if defined(MODEL_ARM_M)
+    /* All layers here have the whole range of 8 bits, for which there is an instruction. */
+    const int32_t low = value < -128 ? -128 : value;
+
+    (void)smallest;
+    (void)largest;
+    return (int8_t)(low > 127 ? 127 : low);
+#else
     const int32_t low = value < smallest ? smallest : value;
     return (int8_t)(low > largest ? largest : low);
+#endif
 }
 #if defined(MODEL_MVE)
 
@@ -40,6 +49,7 @@ MAYBE_UNUSED static inline void store_four(int32x4_t steps, int32_t smallest, in
     const int32x4_t above = vmaxq_s32(steps, vdupq_n_s32(smallest));
 
     vstrbq_p_s32(out, vminq_s32(above, vdupq_n_s32(largest)), rest);
+    __asm__ volatile("" ::: "memory"); /* at -O3 gcc 12 moves loads of what this wrote before it */
 }
 #elif defined(MODEL_AVX2)
 
@@ -56,236 +66,322 @@ MAYBE_UNUSED static inline void store_eight(__m256i steps, int32_t smallest, int
 #endif
 
 /* ---- requantization: from accumulators to 8 bits ---- */
-#define SCHEME_LINE 0 /* (accumulator * multiplier + offset) >> shift */
-#define SCHEME_NEAR 1 /* the product rounded once, as float32 where it comes near a half */
+#define SCHEME_CORRECTED 6 /* the product rounded once, but for some accumulators of each channel; on hosts */
+#define SCHEME_LISTED 7 /* the product rounded once, but for the accumulators in a list */
 
 typedef struct {
     const int32_t *multiplier;
     const int32_t *bias;
-    const int64_t *offset;
     const int8_t *shift;
+    const int32_t *corrected;  /* accumulators, in the order of their channels, */
+    const int16_t *correction; /* and of each twice its channel, plus 1 where one is taken away; 32767 ends it */
+#if defined(MODEL_HOST)
+    const int32_t *places; /* by which the high word of a product is shifted */
+    const int32_t *more; /* [corrections][channels, padded]: accumulators at which one is added, */
+    const int32_t *less; /* and at which one is taken away; 1 correction at least */
+    int32_t corrections; /* of each kind, times the padded channels */
+    int32_t padded;
+#endif
     int32_t scheme;
     int32_t zero_point;
     int32_t smallest;
     int32_t largest;
 } requantization;
 
-/* value / 2^shift for value >= 0, halves to even */
-static uint64_t shift_to_even(uint64_t value, uint32_t shift)
+/* Rounds products once, by their high words, and corrects the accumulators in the list: see requantize_channels. */
+static void requantize_listed(const requantization *q, const int32_t *restrict accumulators, int32_t stride,
+                              int8_t *restrict out, int32_t out_step, int32_t channels, int32_t positions)
 {
-    const uint64_t half = shift > 0 ? (uint64_t)1 << (shift - 1) : 0;
-    return shift > 0 ? (value + half - 1 + ((value >> shift) & 1)) >> shift : value;
-}
+    const int32_t *corrected = q->corrected;
+    const int16_t *correction = q->correction;
+#if defined(MODEL_MVE)
 
-/* value rounded to the 24 significant bits of a float32 */
-static uint64_t to_float(uint64_t value)
-{
-    uint32_t excess = 0;
+    (void)stride;
+    (void)out_step;
+    (void)positions;
+    for (int32_t c = 0; c < channels; c += 4) {
+        const mve_pred16_t rest = vctp32q((uint32_t)(channels - c));
+        const int32x4_t bias = vldrwq_z_s32(q->bias + c, rest);
+        const int32x4_t values = vaddq_s32(vldrwq_z_s32(accumulators + c, rest), bias);
+        const int32x4_t high = vmulhq_s32(values, vldrwq_z_s32(q->multiplier + c, rest));
+        const int32x4_t left = vsubq_s32(vdupq_n_s32(32), vldrbq_z_s32(q->shift + c, rest));
+        const int32x4_t steps = vaddq_n_s32(vrshlq_s32(high, left), q->zero_point);
 
-    while (value >> excess >= (uint64_t)1 << 24) {
-        ++excess;
+        store_four(steps, q->smallest, q->largest, out + c, rest);
     }
-    return shift_to_even(value, excess) << excess;
-}
+    for (; *correction < 2 * channels; ++correction, ++corrected) {
+        const int32_t c = *correction / 2;
 
-/* (float)value * multiplier / 2^shift as float32 computes it, rounded to an integer, halves to even */
-static int32_t float_product(int32_t value, int32_t multiplier, int32_t shift)
-{
-    const uint64_t magnitude = value < 0 ? (uint64_t)0 - (uint64_t)(int64_t)value : (uint64_t)value;
-    const uint64_t product = to_float(to_float(magnitude) * (uint64_t)(uint32_t)multiplier);
-    const int32_t rounded = (int32_t)shift_to_even(product, (uint32_t)shift);
-
-    return value < 0 ? -rounded : rounded;
-}
-
-static inline int32_t requantize_line(const requantization *q, int32_t accumulator, int32_t channel)
-{
-    const int64_t total = (int64_t)accumulator * q->multiplier[channel] + q->offset[channel];
-    return (int32_t)(total >> 32) >> (q->shift[channel] - 32);
-}
-
-static inline int32_t requantize_near(const requantization *q, int32_t accumulator, int32_t channel)
-{
-    const int32_t value = accumulator + q->bias[channel];
-    const int32_t multiplier = q->multiplier[channel];
-    const int32_t shift = q->shift[channel];
-    const int64_t total = (int64_t)value * multiplier + ((int64_t)1 << (shift - 1));
-    const uint32_t fraction = (uint32_t)((uint64_t)total >> (shift - 32));
-
-    /* A float32 of up to 8 bits before the point is rounded by 2^-17 at most. */
-    if (fraction + 65536u < 131072u) {
-        return float_product(value, multiplier, shift) + q->zero_point;
+        if (accumulators[c] == *corrected) {
+            out[c] = (int8_t)(out[c] + 1 - *correction % 2 * 2);
+        }
     }
-    return ((int32_t)(total >> 32) >> (shift - 32)) + q->zero_point;
+#else
+    const int32_t twice = 2 * q->zero_point + 1;
+    const int32_t smallest = q->smallest;
+    const int32_t largest = q->largest;
+
+    for (int32_t c = 0; c < channels; ++c) {
+        const int32_t bias = q->bias[c];
+        const int32_t multiplier = q->multiplier[c];
+        const int32_t shift = q->shift[c] - 32;
+        const int32_t offset = twice * (1 << (shift - 1)); /* a half and the zero point */
+
+        for (int32_t p = 0; p < positions; ++p) {
+            const int32_t high = (int32_t)(((int64_t)(accumulators[p] + bias) * multiplier) >> 32);
+
+            out[p * out_step] = clamp((high + offset) >> shift, smallest, largest);
+        }
+        /* Where these are, the clamp has changed nothing. */
+        for (; *correction / 2 == c; ++correction, ++corrected) {
+            for (int32_t p = 0; p < positions; ++p) {
+                if (accumulators[p] == *corrected) {
+                    out[p * out_step] = (int8_t)(out[p * out_step] + 1 - *correction % 2 * 2);
+                }
+            }
+        }
+        accumulators += stride;
+        ++out;
+    }
+#endif
 }
+
+/* Requantizes accumulators of all channels at some positions. Those of a channel lie side by side, `stride` places
+ * for each; the next position's outputs begin `out_step` later. */
+MAYBE_UNUSED static void requantize_channels(const requantization *q, const int32_t *restrict accumulators, int32_t stride,
+                                             int8_t *restrict out, int32_t out_step, int32_t channels,
+                                             int32_t positions)
+{
+    switch (q->scheme) {
+    default:
+        requantize_listed(q, accumulators, stride, out, out_step, channels, positions);
+        break;
+    }
+}
+#if defined(MODEL_HOST)
 #if defined(MODEL_AVX2)
 
-static inline __m256i load_eight(const int32_t *values)
+MAYBE_UNUSED static inline __m256i load_eight(const int32_t *values)
 {
     return _mm256_loadu_si256((const __m256i *)(const void *)values);
 }
+#endif
+#if defined(MODEL_AVX2) && !defined(MODEL_AVX512)
 
-/* Returns how far the high words of eight products are shifted. */
-static inline __m256i shifts_of_eight(const int8_t *shifts)
+/* Constants of eight channels. */
+typedef struct {
+    __m256i multiplier;
+    __m256i bias;
+    __m256i places;
+    __m256i offset; /* a half and the zero point */
+} eight_channels;
+
+static inline eight_channels load_channels(const requantization *q, int32_t channel)
 {
-    const __m256i shift = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)shifts));
+    const __m256i places = load_eight(q->places + channel);
+    const __m256i twice = _mm256_set1_epi32(2 * q->zero_point + 1);
+    eight_channels e;
 
-    return _mm256_sub_epi32(shift, _mm256_set1_epi32(32));
+    e.multiplier = load_eight(q->multiplier + channel);
+    e.bias = load_eight(q->bias + channel);
+    e.places = places;
+    e.offset = _mm256_sllv_epi32(twice, _mm256_sub_epi32(places, _mm256_set1_epi32(1)));
+    return e;
+}
+
+static inline __m256i correct_eight(const requantization *q, const eight_channels *e, const int32_t *accumulators,
+                                    const int32_t *more, const int32_t *less)
+{
+    const __m256i values = _mm256_add_epi32(load_eight(accumulators), e->bias);
+    const __m256i even = _mm256_mul_epi32(values, e->multiplier);
+    const __m256i odd = _mm256_mul_epi32(_mm256_srli_epi64(values, 32), _mm256_srli_epi64(e->multiplier, 32));
+    const __m256i high = _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
+    __m256i steps = _mm256_srav_epi32(_mm256_add_epi32(high, e->offset), e->places);
+
+    steps = _mm256_sub_epi32(steps, _mm256_cmpeq_epi32(values, load_eight(more)));
+    steps = _mm256_add_epi32(steps, _mm256_cmpeq_epi32(values, load_eight(less)));
+    for (int32_t k = q->padded; k < q->corrections; k += q->padded) {
+        steps = _mm256_sub_epi32(steps, _mm256_cmpeq_epi32(values, load_eight(more + k)));
+        steps = _mm256_add_epi32(steps, _mm256_cmpeq_epi32(values, load_eight(less + k)));
+    }
+    return steps;
 }
 #endif
 
-/* Requantizes by the line. */
-static void requantize_lines(const requantization *q, const int32_t *restrict accumulators, int8_t *restrict out,
-                             int32_t count)
+#if defined(MODEL_AVX512)
+
+static inline __m512i correct_sixteen(__m512i steps, __m512i values, __m512i more, __m512i less)
 {
-#if defined(MODEL_MVE)
-    const uint32x4_t doubled = vmulq_n_u32(vidupq_n_u32(0, 1), 2);
-    const int32_t *const low_words = (const int32_t *)(const void *)q->offset;
+    const __m512i one = _mm512_set1_epi32(1);
+    const __m512i raised = _mm512_mask_add_epi32(steps, _mm512_cmpeq_epi32_mask(values, more), steps, one);
 
-    for (int32_t c = 0; c < count; c += 4) {
-        const mve_pred16_t rest = vctp32q((uint32_t)(count - c));
-        const int32x4_t values = vldrwq_z_s32(accumulators + c, rest);
-        const int32x4_t multiplier = vldrwq_z_s32(q->multiplier + c, rest);
-        const int32x4_t shift = vldrbq_z_s32(q->shift + c, rest);
-        const int32x4_t offset_low = vldrwq_gather_shifted_offset_z_s32(low_words + 2 * c, doubled, rest);
-        const int32x4_t offset_high = vldrwq_gather_shifted_offset_z_s32(low_words + 2 * c + 1, doubled, rest);
-        const uint32x4_t low = vreinterpretq_u32_s32(vmulq_s32(values, multiplier));
-        const uint32x4_t total_low = vaddq_u32(low, vreinterpretq_u32_s32(offset_low));
-        const int32x4_t high = vaddq_s32(vmulhq_s32(values, multiplier), offset_high);
-        const int32x4_t total = vaddq_m_n_s32(high, high, 1, vcmphiq_u32(low, total_low)); /* the carry */
-
-        store_four(vshlq_s32(total, vsubq_s32(vdupq_n_s32(32), shift)), q->smallest, q->largest, out + c, rest);
-    }
-#else
-    int32_t c = 0;
+    return _mm512_mask_sub_epi32(raised, _mm512_cmpeq_epi32_mask(values, less), raised, one);
+}
+#endif
 #if defined(MODEL_AVX2)
+#define CORRECTED_LANES 16 /* there is room for accumulators of all where fewer are wanted */
 
-    for (; c + 8 <= count; c += 8) {
-        const __m256i values = load_eight(accumulators + c);
-        const __m256i multiplier = load_eight(q->multiplier + c);
-        /* Products of even channels and of odd ones; offsets lie four and four. */
-        const __m256i even = _mm256_mul_epi32(values, multiplier);
-        const __m256i odd = _mm256_mul_epi32(_mm256_srli_epi64(values, 32), _mm256_srli_epi64(multiplier, 32));
-        const __m256i first = _mm256_loadu_si256((const __m256i *)(const void *)(q->offset + c));
-        const __m256i second = _mm256_loadu_si256((const __m256i *)(const void *)(q->offset + c + 4));
-        const __m256i even_offset = _mm256_permute4x64_epi64(_mm256_unpacklo_epi64(first, second), 0xd8);
-        const __m256i odd_offset = _mm256_permute4x64_epi64(_mm256_unpackhi_epi64(first, second), 0xd8);
-        const __m256i even_total = _mm256_srli_epi64(_mm256_add_epi64(even, even_offset), 32);
-        const __m256i high = _mm256_blend_epi32(even_total, _mm256_add_epi64(odd, odd_offset), 0xaa);
-
-        store_eight(_mm256_srav_epi32(high, shifts_of_eight(q->shift + c)), q->smallest, q->largest, out + c);
-    }
+/* Rounds products once, by their high words, and corrects the accumulators at which the engine does not: of
+ * CORRECTED_LANES channels from one on or fewer, at some positions, each of which begins a step later. */
+static void correct_lanes(const requantization *q, int32_t channel, const int32_t *accumulators, int32_t step,
+                          int8_t *out, int32_t out_step, int32_t count, int32_t positions)
+{
+    const int32_t *const more = q->more + channel;
+    const int32_t *const less = q->less + channel;
+    const __m128i smallest = _mm_set1_epi8((char)q->smallest);
+    const __m128i largest = _mm_set1_epi8((char)q->largest);
+#if defined(MODEL_AVX512)
+    const __m512i bias = _mm512_loadu_si512(q->bias + channel);
+    const __m512i multiplier = _mm512_loadu_si512(q->multiplier + channel);
+    const __m512i odd_multiplier = _mm512_srli_epi64(multiplier, 32);
+    const __m512i places = _mm512_loadu_si512(q->places + channel);
+    const __m512i one = _mm512_set1_epi32(1);
+    /* A half and the zero point. */
+    const __m512i offset = _mm512_sllv_epi32(_mm512_set1_epi32(2 * q->zero_point + 1), _mm512_sub_epi32(places, one));
+#else
+    const eight_channels first = load_channels(q, channel);
+    const eight_channels second = load_channels(q, channel + 8);
 #endif
+
+    for (int32_t p = 0; p < positions; ++p) {
+        __m128i result;
+#if defined(MODEL_AVX512)
+        const __m512i values = _mm512_add_epi32(_mm512_loadu_si512(accumulators), bias);
+        const __m512i even = _mm512_mul_epi32(values, multiplier);
+        const __m512i odd = _mm512_mul_epi32(_mm512_srli_epi64(values, 32), odd_multiplier);
+        const __m512i high = _mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd);
+        __m512i steps = _mm512_srav_epi32(_mm512_add_epi32(high, offset), places);
+
+        steps = correct_sixteen(steps, values, _mm512_loadu_si512(more), _mm512_loadu_si512(less));
+        for (int32_t k = q->padded; k < q->corrections; k += q->padded) {
+            steps = correct_sixteen(steps, values, _mm512_loadu_si512(more + k), _mm512_loadu_si512(less + k));
+        }
+        result = _mm512_cvtsepi32_epi8(steps);
+#else
+        const __m256i low = correct_eight(q, &first, accumulators, more, less);
+        const __m256i high = correct_eight(q, &second, accumulators + 8, more + 8, less + 8);
+        const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0xd8);
+
+        result = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+#endif
+        result = _mm_min_epi8(_mm_max_epi8(result, smallest), largest);
+        if (count < CORRECTED_LANES) {
+            int8_t all[CORRECTED_LANES];
+
+            _mm_storeu_si128((__m128i *)(void *)all, result);
+            memcpy(out, all, (size_t)count);
+        } else {
+            _mm_storeu_si128((__m128i *)(void *)out, result);
+        }
+        accumulators += step;
+        out += out_step;
+    }
+}
+#else
+#define CORRECTED_LANES 128
+
+/* Narrows, where it can in a loop of 16, which compilers make one store of. */
+static inline void narrow(const int32_t *restrict steps, int32_t count, int8_t *restrict out)
+{
+    int32_t c = 0;
+
+    for (; c + 16 <= count; c += 16) {
+        for (int32_t k = c; k < c + 16; ++k) {
+            out[k] = (int8_t)steps[k];
+        }
+    }
     for (; c < count; ++c) {
-        out[c] = clamp(requantize_line(q, accumulators[c], c), q->smallest, q->largest);
+        out[c] = (int8_t)steps[c];
     }
-#endif
 }
 
-/* Requantizes by one rounding of the products; returns 0 if one of them came near a half, else 1. */
-static int requantize_far(const requantization *q, const int32_t *restrict accumulators, int8_t *restrict out,
-                          int32_t count)
+/* Rounds products once, by their high words, and corrects the accumulators at which the engine does not: of
+ * CORRECTED_LANES channels from one on or fewer, at some positions, each of which begins a step later. */
+static void correct_lanes(const requantization *q, int32_t channel, const int32_t *restrict accumulators, int32_t step,
+                          int8_t *restrict out, int32_t out_step, int32_t count, int32_t positions)
 {
-#if defined(MODEL_MVE)
-    const int32x4_t one = vdupq_n_s32(1);
-    uint32x4_t nearest = vdupq_n_u32(UINT32_MAX);
-
-    for (int32_t c = 0; c < count; c += 4) {
-        const mve_pred16_t rest = vctp32q((uint32_t)(count - c));
-        const int32x4_t bias = vldrwq_z_s32(q->bias + c, rest);
-        const int32x4_t values = vaddq_s32(vldrwq_z_s32(accumulators + c, rest), bias);
-        const int32x4_t multiplier = vldrwq_z_s32(q->multiplier + c, rest);
-        const int32x4_t shift = vsubq_n_s32(vldrbq_z_s32(q->shift + c, rest), 32);
-        const int32x4_t right = vnegq_s32(shift);
-        const int32x4_t half = vshlq_s32(one, vsubq_n_s32(shift, 1));
-        const int32x4_t high = vaddq_s32(vmulhq_s32(values, multiplier), half);
-        const uint32x4_t low = vreinterpretq_u32_s32(vmulq_s32(values, multiplier));
-        const uint32x4_t upper = vshlq_u32(vreinterpretq_u32_s32(high), vaddq_n_s32(right, 32));
-        const uint32x4_t fraction = vorrq_u32(upper, vshlq_u32(low, right));
-
-        nearest = vminq_m_u32(nearest, nearest, vaddq_n_u32(fraction, 65536), rest);
-        store_four(vaddq_n_s32(vshlq_s32(high, right), q->zero_point), q->smallest, q->largest, out + c, rest);
-    }
-    return vminvq_u32(UINT32_MAX, nearest) >= 131072u;
-#else
-    const int32_t *const restrict multiplier = q->multiplier;
-    const int32_t *const restrict bias = q->bias;
-    const int8_t *const restrict shifts = q->shift;
+    const int32_t *const restrict bias = q->bias + channel;
+    const int32_t *const restrict multiplier = q->multiplier + channel;
+    const int32_t *const restrict places = q->places + channel;
+    const int32_t *const restrict more = q->more + channel;
+    const int32_t *const restrict less = q->less + channel;
     const int32_t zero_point = q->zero_point;
     const int32_t smallest = q->smallest;
     const int32_t largest = q->largest;
-    uint32_t near = 0;
-    int32_t c = 0;
+    int32_t steps[CORRECTED_LANES];
 
-#if defined(MODEL_AVX2)
-    __m256i nearest = _mm256_set1_epi32(-1);
-
-    for (; c + 8 <= count; c += 8) {
-        const __m256i values = _mm256_add_epi32(load_eight(accumulators + c), load_eight(bias + c));
-        const __m256i scale = load_eight(multiplier + c);
-        const __m256i even = _mm256_mul_epi32(values, scale);
-        const __m256i odd = _mm256_mul_epi32(_mm256_srli_epi64(values, 32), _mm256_srli_epi64(scale, 32));
-        const __m256i low = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
-        const __m256i shift = shifts_of_eight(shifts + c);
-        const __m256i half = _mm256_sllv_epi32(_mm256_set1_epi32(1), _mm256_sub_epi32(shift, _mm256_set1_epi32(1)));
-        const __m256i high = _mm256_add_epi32(_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa), half);
-        const __m256i upper = _mm256_sllv_epi32(high, _mm256_sub_epi32(_mm256_set1_epi32(32), shift));
-        const __m256i fraction = _mm256_or_si256(upper, _mm256_srlv_epi32(low, shift));
-        const __m256i steps = _mm256_add_epi32(_mm256_srav_epi32(high, shift), _mm256_set1_epi32(zero_point));
-
-        nearest = _mm256_min_epu32(nearest, _mm256_add_epi32(fraction, _mm256_set1_epi32(65536)));
-        store_eight(steps, smallest, largest, out + c);
-    }
-    /* Which are less than twice the window: their halves are no more than the window less one. */
-    nearest = _mm256_cmpgt_epi32(_mm256_set1_epi32(65536), _mm256_srli_epi32(nearest, 1));
-    near = _mm256_movemask_epi8(nearest) != 0;
-#endif
-    for (; c < count; ++c) {
-        const int32_t shift = shifts[c] - 32;
-        const int64_t product = (int64_t)(accumulators[c] + bias[c]) * multiplier[c];
-        /* Half of the output's unit lies in the high word: the shift is 1 at least. */
-        const int32_t high = (int32_t)(product >> 32) + (int32_t)(1u << (shift - 1));
-        const uint32_t fraction = ((uint32_t)high << (32 - shift)) | ((uint32_t)product >> shift);
-
-        near |= fraction + 65536u < 131072u ? 1u : 0u;
-        out[c] = clamp((high >> shift) + zero_point, smallest, largest);
-    }
-    return near == 0;
-#endif
-}
-
-/* Requantizes one accumulator of each channel. */
-static void requantize_channels(const requantization *q, const int32_t *restrict accumulators,
-                                int8_t *restrict out, int32_t count)
-{
-    switch (q->scheme) {
-    case SCHEME_LINE:
-        requantize_lines(q, accumulators, out, count);
-        break;
-    default:
-        /* Nearly always no accumulator comes near a half: a loop without branches, then perhaps one with. */
-        if (requantize_far(q, accumulators, out, count)) {
-            break;
-        }
+    for (int32_t p = 0; p < positions; ++p) {
         for (int32_t c = 0; c < count; ++c) {
-            out[c] = clamp(requantize_near(q, accumulators[c], c), q->smallest, q->largest);
+            const int32_t value = accumulators[c] + bias[c];
+            const int32_t high = (int32_t)(((int64_t)value * multiplier[c]) >> 32);
+            const int32_t rounded = (high + (1 << (places[c] - 1))) >> places[c];
+            const int32_t raised = rounded + zero_point + (value == more[c] ? 1 : 0) - (value == less[c] ? 1 : 0);
+            const int32_t low = raised < smallest ? smallest : raised;
+
+            steps[c] = low > largest ? largest : low;
         }
-        break;
+        /* Where these are, the clamp has changed nothing. */
+        for (int32_t k = q->padded; k < q->corrections; k += q->padded) {
+            for (int32_t c = 0; c < count; ++c) {
+                const int32_t value = accumulators[c] + bias[c];
+
+                steps[c] += (value == more[k + c] ? 1 : 0) - (value == less[k + c] ? 1 : 0);
+            }
+        }
+        narrow(steps, count, out);
+        accumulators += step;
+        out += out_step;
     }
 }
+#endif
+
+/* The same for any number of channels. */
+static void correct_tile(const requantization *q, const int32_t *accumulators, int32_t step, int8_t *out,
+                         int32_t out_step, int32_t count, int32_t positions)
+{
+    for (int32_t c = 0; c < count; c += CORRECTED_LANES) {
+        const int32_t rest = count - c < CORRECTED_LANES ? count - c : CORRECTED_LANES;
+
+        correct_lanes(q, c, accumulators + c, step, out + c, out_step, rest, positions);
+    }
+}
+
+/* Returns the constants from a channel on. */
+MAYBE_UNUSED static requantization requantization_from(const requantization *q, int32_t channel)
+{
+    requantization rest = *q;
+
+    rest.multiplier += channel;
+    rest.shift = q->shift != NULL ? q->shift + channel : NULL;
+    rest.bias = q->bias != NULL ? q->bias + channel : NULL;
+    rest.places = q->places != NULL ? q->places + channel : NULL;
+    rest.more = q->more != NULL ? q->more + channel : NULL;
+    rest.less = q->less != NULL ? q->less + channel : NULL;
+    return rest;
+}
+
+/* Requantizes `count` channels at some positions; the next position's begin a step later. */
+static void requantize_tile(const requantization *q, const int32_t *accumulators, int32_t step, int8_t *out,
+                            int32_t out_step, int32_t count, int32_t positions)
+{
+    if (q->scheme == SCHEME_CORRECTED) {
+        correct_tile(q, accumulators, step, out, out_step, count, positions);
+        return;
+    }
+}
+#endif
 
 /* ---- inner loops: sums of products ---- */
+#if defined(MODEL_DSP)
 
-/* Returns where 16-bit inputs have their k-th: four are ordered 0, 2, 1, 3 where bytes are widened two by two. */
-MAYBE_UNUSED static inline int32_t placed(int32_t k)
+/* Returns four bytes as a word. */
+MAYBE_UNUSED static inline uint32_t four_bytes(const int8_t *from)
 {
-#if defined(MODEL_DSP)
-    return k - k % 4 + (k % 4 >> 1 | (k & 1) << 1);
-#else
-    return k;
-#endif
+    uint32_t bytes;
+
+    memcpy(&bytes, from, sizeof bytes);
+    return bytes;
 }
-#if defined(MODEL_DSP)
 
 /* Return bytes 0 and 2, or 1 and 3, widened. */
 MAYBE_UNUSED static inline int16x2_t widen_even(uint32_t bytes)
@@ -302,85 +398,38 @@ MAYBE_UNUSED static inline int16x2_t widen_odd(uint32_t bytes)
     return pair;
 }
 
-/* Adds the products of four inputs, which `widen` ordered, and four weights. */
-MAYBE_UNUSED static inline int32_t add_four(int32_t sum, const int16_t *x, const model_weight *weights)
+/* Adds the products of four inputs, widened, and four weights. */
+MAYBE_UNUSED static inline int32_t add_four(int32_t sum, int16x2_t even, int16x2_t odd, const int8_t *weights)
 {
-    uint32_t even;
-    uint32_t odd;
-    uint32_t bytes;
+    const uint32_t bytes = four_bytes(weights);
 
-    memcpy(&even, x, 4);
-    memcpy(&odd, x + 2, 4);
-    memcpy(&bytes, weights, 4);
-    sum = __smlad((int16x2_t)even, widen_even(bytes), sum);
-    return __smlad((int16x2_t)odd, widen_odd(bytes), sum);
-}
-
-/* Writes four inputs less their zero point: the first and the third, the second and the fourth. */
-MAYBE_UNUSED static inline void put_four(const int8_t *from, int16x2_t zeros, int16_t *x)
-{
-    uint32_t bytes;
-    int16x2_t even;
-    int16x2_t odd;
-
-    memcpy(&bytes, from, 4);
-    even = __ssub16(widen_even(bytes), zeros);
-    odd = __ssub16(widen_odd(bytes), zeros);
-    memcpy(x, &even, 4);
-    memcpy(x + 2, &odd, 4);
+    return __smlad(odd, widen_odd(bytes), __smlad(even, widen_even(bytes), sum));
 }
 #endif
-
-/* Writes 16-bit inputs less their zero point, placed as above. */
-MAYBE_UNUSED static inline void widen(const int8_t *restrict from, int32_t count, int32_t zero, int16_t *restrict x)
-{
-#if defined(MODEL_MVE)
-    for (int32_t k = 0; k < count; k += 8) {
-        const mve_pred16_t rest = vctp16q((uint32_t)(count - k));
-
-        vstrhq_p_s16(x + k, vsubq_n_s16(vldrbq_z_s16(from + k, rest), (int16_t)zero), rest);
-    }
-#else
-#if defined(MODEL_DSP)
-    const int32_t paired = count - count % 4;
-    const int16x2_t zeros = (int16x2_t)(((uint32_t)zero & 0xffffu) | ((uint32_t)zero << 16));
-
-    for (int32_t k = 0; k < paired; k += 4) {
-        put_four(from + k, zeros, x + k);
-    }
-#else
-    const int32_t paired = 0;
-#endif
-
-    for (int32_t k = paired; k < count; ++k) {
-        x[k] = (int16_t)(from[k] - zero);
-    }
-#endif
-}
 
 /* Returns the sum of products of `depth` inputs and weights. */
-MAYBE_UNUSED static inline int32_t dot(const int16_t *x, const model_weight *weights, int32_t depth)
+MAYBE_UNUSED static inline int32_t dot(const int8_t *x, const model_weight *weights, int32_t depth)
 {
     int32_t sum = 0;
 #if defined(MODEL_MVE)
 
-    for (int32_t k = 0; k < depth; k += 8) {
-        const mve_pred16_t rest = vctp16q((uint32_t)(depth - k));
+    for (int32_t k = 0; k < depth; k += 16) {
+        const mve_pred16_t rest = vctp8q((uint32_t)(depth - k));
 
-        sum = vmladavaq_p_s16(sum, vldrhq_z_s16(x + k, rest), vldrbq_z_s16(weights + k, rest), rest);
+        sum = vmladavaq_p_s8(sum, vldrbq_z_s8(x + k, rest), vldrbq_z_s8(weights + k, rest), rest);
     }
 #else
+    int32_t k = 0;
 #if defined(MODEL_DSP)
-    const int32_t paired = depth - depth % 4;
 
-    for (int32_t k = 0; k < paired; k += 4) {
-        sum = add_four(sum, x + k, weights + k);
+    for (; k + 4 <= depth; k += 4) {
+        const uint32_t bytes = four_bytes(x + k);
+
+        sum = add_four(sum, widen_even(bytes), widen_odd(bytes), weights + k);
     }
-#else
-    const int32_t paired = 0;
 #endif
 
-    for (int32_t k = paired; k < depth; ++k) {
+    for (; k < depth; ++k) {
         sum += (int32_t)x[k] * weights[k];
     }
 #endif
@@ -388,139 +437,257 @@ MAYBE_UNUSED static inline int32_t dot(const int16_t *x, const model_weight *wei
 }
 
 /* ---- convolution ---- */
-#if defined(MODEL_X86) || defined(MODEL_MVE)
-#define CONV_SUMS(sums) sums
+#if defined(MODEL_ARM_M)
+typedef int16_t conv_size; /* as many bits as the sizes of all layers need */
 #else
-#define CONV_SUMS(sums) NULL
+typedef int32_t conv_size;
 #endif
 
 typedef struct {
     requantization q;
     const conv_weight *weights; /* [out_channels][depth], or in blocks where the target has loops for them */
-    const int32_t *weight_sums; /* of each output channel, where bytes are multiplied */
     int32_t depth;              /* kernel_height * kernel_width * in_channels, padded with zeros */
-#if defined(MODEL_X86)
-    const int32_t *run_starts;  /* of inputs that lie side by side, in the rows under the kernel */
+#if defined(MODEL_HOST)
+    const int32_t *run_starts;  /* of inputs that lie side by side under the kernel */
     int32_t runs;
-    int32_t run; /* their length, padded with zeros */
+    int32_t run;                /* their length */
+    int32_t pairs_fit;          /* whether the products of two neighbours always fit 16 bits */
 #endif
-    int32_t ring;               /* rows of the input that are kept */
-    int32_t in_height;
-    int32_t in_width;
-    int32_t in_channels;
-    int32_t in_zero;
-    int32_t out_width;
-    int32_t out_channels;
-    int32_t kernel_height;
-    int32_t kernel_width;
-    int32_t stride_y;
-    int32_t stride_x;
-    int32_t dilation_y;
-    int32_t dilation_x;
-    int32_t pad_y;
-    int32_t pad_x;
+    conv_size rows_at_once;     /* under the kernel, on processors with DSP instructions */
+    conv_size ring;             /* rows of the input that are kept */
+    conv_size in_height;
+    conv_size in_width;
+    conv_size in_channels;
+    conv_size in_zero;
+    conv_size out_width;
+    conv_size out_channels;
+    conv_size kernel_height;
+    conv_size kernel_width;
+    conv_size stride_y;
+    conv_size stride_x;
+    conv_size dilation_y;
+    conv_size dilation_x;
+    conv_size pad_y;
+    conv_size pad_x;
 } conv_layer;
 
-#if defined(MODEL_X86)
-#define CONV_LANES 16 /* output channels at once */
-#define CONV_PIXELS 8
-#define CONV_WINDOW 1923 /* inputs that the rows under a kernel have, of any layer here */
-#define CONV_CHANNELS 64
+#if defined(MODEL_HOST)
+/* The rows under the kernel are copied once for a row of the output, with what lies outside the image. Each target
+ * has
+ *   CONV_LANES, CONV_PIXELS: output channels and positions that it computes at once
+ *   conv_tile: writes their sums, CONV_LANES apart */
+#define CONV_WINDOW 1951 /* inputs in the rows under a kernel, and those read behind them */
+#define CONV_COLUMNS 8 /* rows reach as far as if positions were a multiple */
 
-/* Where bytes are multiplied, they are unsigned; the sums are put right by the weights' own. */
-#if defined(__AVX512VNNI__)
+/* Bytes from 0 to 255; what that makes the sums too large is in the bias. */
+#if defined(MODEL_BYTES)
 typedef uint8_t conv_input;
+#else
+typedef int16_t conv_input;
+#endif
 
-static void conv_put(const conv_layer *l, const int8_t *restrict from, int32_t count, conv_input *restrict to)
+static void conv_put(const int8_t *restrict from, int32_t count, conv_input *restrict to)
 {
-    (void)l;
     for (int32_t k = 0; k < count; ++k) {
         to[k] = (conv_input)(from[k] + 128);
     }
 }
 
-static void conv_pad(const conv_layer *l, int32_t count, conv_input *to)
+static void conv_pad(int32_t count, int32_t zero, conv_input *to)
 {
-    memset(to, l->in_zero + 128, (size_t)count);
+    for (int32_t k = 0; k < count; ++k) {
+        to[k] = (conv_input)zero;
+    }
 }
 
-/* Writes the sums of products at eight positions and of sixteen channels. */
-static void conv_block(const conv_layer *l, const conv_input *window, int32_t channel, int32_t *sums)
+#if defined(MODEL_AVX512)
+#define CONV_LANES 32
+#define CONV_PIXELS 8
+
+/* Writes the sums of products at 8 positions and of 16 channels. */
+static void conv_tile1(const conv_layer *l, const conv_input *window, int32_t step, int32_t channel,
+                       int32_t *sums)
 {
-    const int8_t *weights = l->weights + channel * l->runs * l->run;
-    const __m512i zero = _mm512_set1_epi32(-(128 + l->in_zero));
-    const __m512i start = _mm512_mullo_epi32(_mm512_loadu_si512(l->weight_sums + channel), zero);
-    const int32_t step = l->stride_x * l->in_channels;
-    __m512i s0 = start;
-    __m512i s1 = start;
-    __m512i s2 = start;
-    __m512i s3 = start;
-    __m512i s4 = start;
-    __m512i s5 = start;
-    __m512i s6 = start;
-    __m512i s7 = start;
+    const int32_t run = (l->run + 3) / 4 * 4;
+    const int8_t *w0 = l->weights + (channel + 0) * l->runs * run;
+    __m512i s0_0 = _mm512_setzero_si512();
+    __m512i s1_0 = _mm512_setzero_si512();
+    __m512i s2_0 = _mm512_setzero_si512();
+    __m512i s3_0 = _mm512_setzero_si512();
+    __m512i s4_0 = _mm512_setzero_si512();
+    __m512i s5_0 = _mm512_setzero_si512();
+    __m512i s6_0 = _mm512_setzero_si512();
+    __m512i s7_0 = _mm512_setzero_si512();
 
-    for (int32_t run = 0; run < l->runs; ++run) {
-        const conv_input *x = window + l->run_starts[run];
+    for (int32_t r = 0; r < l->runs; ++r) {
+        const conv_input *x = window + l->run_starts[r];
 
-        for (int32_t k = 0; k < l->run; k += 4) {
-            const __m512i w = _mm512_loadu_si512(weights);
-            int32_t x0;
-            int32_t x1;
-            int32_t x2;
-            int32_t x3;
-            int32_t x4;
-            int32_t x5;
-            int32_t x6;
-            int32_t x7;
+        for (int32_t k = 0; k < run; k += 4) {
+            int32_t four;
+            __m512i inputs;
+            const __m512i weights0 = _mm512_loadu_si512(w0);
 
-            memcpy(&x0, x + 0 * step, 4);
-            memcpy(&x1, x + 1 * step, 4);
-            memcpy(&x2, x + 2 * step, 4);
-            memcpy(&x3, x + 3 * step, 4);
-            memcpy(&x4, x + 4 * step, 4);
-            memcpy(&x5, x + 5 * step, 4);
-            memcpy(&x6, x + 6 * step, 4);
-            memcpy(&x7, x + 7 * step, 4);
-            s0 = _mm512_dpbusd_epi32(s0, _mm512_set1_epi32(x0), w);
-            s1 = _mm512_dpbusd_epi32(s1, _mm512_set1_epi32(x1), w);
-            s2 = _mm512_dpbusd_epi32(s2, _mm512_set1_epi32(x2), w);
-            s3 = _mm512_dpbusd_epi32(s3, _mm512_set1_epi32(x3), w);
-            s4 = _mm512_dpbusd_epi32(s4, _mm512_set1_epi32(x4), w);
-            s5 = _mm512_dpbusd_epi32(s5, _mm512_set1_epi32(x5), w);
-            s6 = _mm512_dpbusd_epi32(s6, _mm512_set1_epi32(x6), w);
-            s7 = _mm512_dpbusd_epi32(s7, _mm512_set1_epi32(x7), w);
+            memcpy(&four, x + 0 * step, 4);
+            inputs = _mm512_set1_epi32(four);
+            s0_0 = _mm512_dpbusd_epi32(s0_0, inputs, weights0);
+            memcpy(&four, x + 1 * step, 4);
+            inputs = _mm512_set1_epi32(four);
+            s1_0 = _mm512_dpbusd_epi32(s1_0, inputs, weights0);
+            memcpy(&four, x + 2 * step, 4);
+            inputs = _mm512_set1_epi32(four);
+            s2_0 = _mm512_dpbusd_epi32(s2_0, inputs, weights0);
+            memcpy(&four, x + 3 * step, 4);
+            inputs = _mm512_set1_epi32(four);
+            s3_0 = _mm512_dpbusd_epi32(s3_0, inputs, weights0);
+            memcpy(&four, x + 4 * step, 4);
+            inputs = _mm512_set1_epi32(four);
+            s4_0 = _mm512_dpbusd_epi32(s4_0, inputs, weights0);
+            memcpy(&four, x + 5 * step, 4);
+            inputs = _mm512_set1_epi32(four);
+            s5_0 = _mm512_dpbusd_epi32(s5_0, inputs, weights0);
+            memcpy(&four, x + 6 * step, 4);
+            inputs = _mm512_set1_epi32(four);
+            s6_0 = _mm512_dpbusd_epi32(s6_0, inputs, weights0);
+            memcpy(&four, x + 7 * step, 4);
+            inputs = _mm512_set1_epi32(four);
+            s7_0 = _mm512_dpbusd_epi32(s7_0, inputs, weights0);
             x += 4;
-            weights += 4 * CONV_LANES;
+            w0 += 4 * 16;
         }
     }
-    _mm512_storeu_si512(sums + 0 * CONV_CHANNELS, s0);
-    _mm512_storeu_si512(sums + 1 * CONV_CHANNELS, s1);
-    _mm512_storeu_si512(sums + 2 * CONV_CHANNELS, s2);
-    _mm512_storeu_si512(sums + 3 * CONV_CHANNELS, s3);
-    _mm512_storeu_si512(sums + 4 * CONV_CHANNELS, s4);
-    _mm512_storeu_si512(sums + 5 * CONV_CHANNELS, s5);
-    _mm512_storeu_si512(sums + 6 * CONV_CHANNELS, s6);
-    _mm512_storeu_si512(sums + 7 * CONV_CHANNELS, s7);
+    _mm512_storeu_si512(sums + 0 * CONV_LANES + 0, s0_0);
+    _mm512_storeu_si512(sums + 1 * CONV_LANES + 0, s1_0);
+    _mm512_storeu_si512(sums + 2 * CONV_LANES + 0, s2_0);
+    _mm512_storeu_si512(sums + 3 * CONV_LANES + 0, s3_0);
+    _mm512_storeu_si512(sums + 4 * CONV_LANES + 0, s4_0);
+    _mm512_storeu_si512(sums + 5 * CONV_LANES + 0, s5_0);
+    _mm512_storeu_si512(sums + 6 * CONV_LANES + 0, s6_0);
+    _mm512_storeu_si512(sums + 7 * CONV_LANES + 0, s7_0);
 }
+
+/* Writes the sums of products at 8 positions and of 32 channels. */
+static void conv_tile2(const conv_layer *l, const conv_input *window, int32_t step, int32_t channel,
+                       int32_t *sums)
+{
+    const int32_t run = (l->run + 3) / 4 * 4;
+    const int8_t *w0 = l->weights + (channel + 0) * l->runs * run;
+    __m512i s0_0 = _mm512_setzero_si512();
+    __m512i s1_0 = _mm512_setzero_si512();
+    __m512i s2_0 = _mm512_setzero_si512();
+    __m512i s3_0 = _mm512_setzero_si512();
+    __m512i s4_0 = _mm512_setzero_si512();
+    __m512i s5_0 = _mm512_setzero_si512();
+    __m512i s6_0 = _mm512_setzero_si512();
+    __m512i s7_0 = _mm512_setzero_si512();
+    const int8_t *w1 = l->weights + (channel + 16) * l->runs * run;
+    __m512i s0_1 = _mm512_setzero_si512();
+    __m512i s1_1 = _mm512_setzero_si512();
+    __m512i s2_1 = _mm512_setzero_si512();
+    __m512i s3_1 = _mm512_setzero_si512();
+    __m512i s4_1 = _mm512_setzero_si512();
+    __m512i s5_1 = _mm512_setzero_si512();
+    __m512i s6_1 = _mm512_setzero_si512();
+    __m512i s7_1 = _mm512_setzero_si512();
+
+    for (int32_t r = 0; r < l->runs; ++r) {
+        const conv_input *x = window + l->run_starts[r];
+
+        for (int32_t k = 0; k < run; k += 4) {
+            int32_t four;
+            __m512i inputs;
+            const __m512i weights0 = _mm512_loadu_si512(w0);
+            const __m512i weights1 = _mm512_loadu_si512(w1);
+
+            memcpy(&four, x + 0 * step, 4);
+            inputs = _mm512_set1_epi32(four);
+            s0_0 = _mm512_dpbusd_epi32(s0_0, inputs, weights0);
+            s0_1 = _mm512_dpbusd_epi32(s0_1, inputs, weights1);
+            memcpy(&four, x + 1 * step, 4);
+            inputs = _mm512_set1_epi32(four);
+            s1_0 = _mm512_dpbusd_epi32(s1_0, inputs, weights0);
+            s1_1 = _mm512_dpbusd_epi32(s1_1, inputs, weights1);
+            memcpy(&four, x + 2 * step, 4);
+            inputs = _mm512_set1_epi32(four);
+            s2_0 = _mm512_dpbusd_epi32(s2_0, inputs, weights0);
+            s2_1 = _mm512_dpbusd_epi32(s2_1, inputs, weights1);
+            memcpy(&four, x + 3 * step, 4);
+            inputs = _mm512_set1_epi32(four);
+            s3_0 = _mm512_dpbusd_epi32(s3_0, inputs, weights0);
+            s3_1 = _mm512_dpbusd_epi32(s3_1, inputs, weights1);
+            memcpy(&four, x + 4 * step, 4);
+            inputs = _mm512_set1_epi32(four);
+            s4_0 = _mm512_dpbusd_epi32(s4_0, inputs, weights0);
+            s4_1 = _mm512_dpbusd_epi32(s4_1, inputs, weights1);
+            memcpy(&four, x + 5 * step, 4);
+            inputs = _mm512_set1_epi32(four);
+            s5_0 = _mm512_dpbusd_epi32(s5_0, inputs, weights0);
+            s5_1 = _mm512_dpbusd_epi32(s5_1, inputs, weights1);
+            memcpy(&four, x + 6 * step, 4);
+            inputs = _mm512_set1_epi32(four);
+            s6_0 = _mm512_dpbusd_epi32(s6_0, inputs, weights0);
+            s6_1 = _mm512_dpbusd_epi32(s6_1, inputs, weights1);
+            memcpy(&four, x + 7 * step, 4);
+            inputs = _mm512_set1_epi32(four);
+            s7_0 = _mm512_dpbusd_epi32(s7_0, inputs, weights0);
+            s7_1 = _mm512_dpbusd_epi32(s7_1, inputs, weights1);
+            x += 4;
+            w0 += 4 * 16;
+            w1 += 4 * 16;
+        }
+    }
+    _mm512_storeu_si512(sums + 0 * CONV_LANES + 0, s0_0);
+    _mm512_storeu_si512(sums + 0 * CONV_LANES + 16, s0_1);
+    _mm512_storeu_si512(sums + 1 * CONV_LANES + 0, s1_0);
+    _mm512_storeu_si512(sums + 1 * CONV_LANES + 16, s1_1);
+    _mm512_storeu_si512(sums + 2 * CONV_LANES + 0, s2_0);
+    _mm512_storeu_si512(sums + 2 * CONV_LANES + 16, s2_1);
+    _mm512_storeu_si512(sums + 3 * CONV_LANES + 0, s3_0);
+    _mm512_storeu_si512(sums + 3 * CONV_LANES + 16, s3_1);
+    _mm512_storeu_si512(sums + 4 * CONV_LANES + 0, s4_0);
+    _mm512_storeu_si512(sums + 4 * CONV_LANES + 16, s4_1);
+    _mm512_storeu_si512(sums + 5 * CONV_LANES + 0, s5_0);
+    _mm512_storeu_si512(sums + 5 * CONV_LANES + 16, s5_1);
+    _mm512_storeu_si512(sums + 6 * CONV_LANES + 0, s6_0);
+    _mm512_storeu_si512(sums + 6 * CONV_LANES + 16, s6_1);
+    _mm512_storeu_si512(sums + 7 * CONV_LANES + 0, s7_0);
+    _mm512_storeu_si512(sums + 7 * CONV_LANES + 16, s7_1);
+}
+
+static void conv_tile(const conv_layer *l, const conv_input *window, int32_t step, int32_t channel, int32_t channels,
+                      int32_t pixels, int32_t *sums)
+{
+    (void)pixels;
+    if (channels > 16) {
+        conv_tile2(l, window, step, channel, sums);
+    } else {
+        conv_tile1(l, window, step, channel, sums);
+    }
+}
+#elif defined(MODEL_AVX2)
+#define CONV_LANES 16
+#define CONV_PIXELS 8
+
+/* Adds the products of four inputs and weights of each of eight channels; exact if no pair leaves 16 bits. */
+static inline __m256i add_quads(__m256i sum, __m256i inputs, __m256i weights)
+{
+#if defined(__AVXVNNI__)
+    return _mm256_dpbusd_avx_epi32(sum, inputs, weights);
 #else
-typedef int16_t conv_input;
+    const __m256i pairs = _mm256_maddubs_epi16(inputs, weights);
 
-static void conv_put(const conv_layer *l, const int8_t *restrict from, int32_t count, conv_input *restrict to)
-{
-    widen(from, count, l->in_zero, to);
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+#endif
 }
 
-static void conv_pad(const conv_layer *l, int32_t count, conv_input *to)
+static inline __m256i load_bytes(const int8_t *from)
 {
-    (void)l;
-    memset(to, 0, (size_t)count * sizeof *to);
+    return _mm256_loadu_si256((const __m256i *)(const void *)from);
 }
 
-/* Writes the sums of products at four positions and of eight channels, each first in two halves. */
-static void conv_eight(const conv_layer *l, const conv_input *window, const int8_t *weights, int32_t *sums)
+/* Writes the sums of four positions and of 16 channels whose pairs of products fit 16 bits. */
+static void conv_narrow(const conv_layer *l, const conv_input *window, int32_t step, const int8_t *weights,
+                        int32_t *sums)
 {
-    const int32_t step = l->stride_x * l->in_channels;
     __m256i s0 = _mm256_setzero_si256();
     __m256i t0 = _mm256_setzero_si256();
     __m256i s1 = _mm256_setzero_si256();
@@ -530,29 +697,83 @@ static void conv_eight(const conv_layer *l, const conv_input *window, const int8
     __m256i s3 = _mm256_setzero_si256();
     __m256i t3 = _mm256_setzero_si256();
 
-    for (int32_t run = 0; run < l->runs; ++run) {
-        const conv_input *x = window + l->run_starts[run];
+    for (int32_t r = 0; r < l->runs; ++r) {
+        const conv_input *x = window + l->run_starts[r];
 
         for (int32_t k = 0; k < l->run; k += 4) {
-            const __m256i w0 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)weights));
-            const __m256i w1 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(weights + 16)));
-            int64_t four;
+            const __m256i w0 = load_bytes(weights);
+            const __m256i w1 = load_bytes(weights + 32);
+            int32_t four;
             __m256i inputs;
 
-            memcpy(&four, x + 0 * step, 8);
-            inputs = _mm256_set1_epi64x(four);
+            memcpy(&four, x + 0 * step, 4);
+            inputs = _mm256_set1_epi32(four);
+            s0 = add_quads(s0, inputs, w0);
+            t0 = add_quads(t0, inputs, w1);
+            memcpy(&four, x + 1 * step, 4);
+            inputs = _mm256_set1_epi32(four);
+            s1 = add_quads(s1, inputs, w0);
+            t1 = add_quads(t1, inputs, w1);
+            memcpy(&four, x + 2 * step, 4);
+            inputs = _mm256_set1_epi32(four);
+            s2 = add_quads(s2, inputs, w0);
+            t2 = add_quads(t2, inputs, w1);
+            memcpy(&four, x + 3 * step, 4);
+            inputs = _mm256_set1_epi32(four);
+            s3 = add_quads(s3, inputs, w0);
+            t3 = add_quads(t3, inputs, w1);
+            x += 4;
+            weights += 4 * CONV_LANES;
+        }
+    }
+    _mm256_storeu_si256((__m256i *)(void *)(sums + 0 * CONV_LANES), s0);
+    _mm256_storeu_si256((__m256i *)(void *)(sums + 0 * CONV_LANES + 8), t0);
+    _mm256_storeu_si256((__m256i *)(void *)(sums + 1 * CONV_LANES), s1);
+    _mm256_storeu_si256((__m256i *)(void *)(sums + 1 * CONV_LANES + 8), t1);
+    _mm256_storeu_si256((__m256i *)(void *)(sums + 2 * CONV_LANES), s2);
+    _mm256_storeu_si256((__m256i *)(void *)(sums + 2 * CONV_LANES + 8), t2);
+    _mm256_storeu_si256((__m256i *)(void *)(sums + 3 * CONV_LANES), s3);
+    _mm256_storeu_si256((__m256i *)(void *)(sums + 3 * CONV_LANES + 8), t3);
+}
+#if !defined(__AVXVNNI__)
+
+/* Writes the sums of four positions and of eight channels with any weights, each first in two halves. */
+static void conv_wide(const conv_layer *l, const conv_input *window, int32_t step, const int8_t *weights,
+                      int32_t *sums)
+{
+    __m256i s0 = _mm256_setzero_si256();
+    __m256i t0 = _mm256_setzero_si256();
+    __m256i s1 = _mm256_setzero_si256();
+    __m256i t1 = _mm256_setzero_si256();
+    __m256i s2 = _mm256_setzero_si256();
+    __m256i t2 = _mm256_setzero_si256();
+    __m256i s3 = _mm256_setzero_si256();
+    __m256i t3 = _mm256_setzero_si256();
+
+    for (int32_t r = 0; r < l->runs; ++r) {
+        const conv_input *x = window + l->run_starts[r];
+
+        for (int32_t k = 0; k < l->run; k += 4) {
+            const __m256i both = load_bytes(weights);
+            const __m256i w0 = _mm256_cvtepi8_epi16(_mm256_castsi256_si128(both));
+            const __m256i w1 = _mm256_cvtepi8_epi16(_mm256_extracti128_si256(both, 1));
+            int32_t four;
+            __m256i inputs;
+
+            memcpy(&four, x + 0 * step, 4);
+            inputs = _mm256_cvtepu8_epi16(_mm_set1_epi32(four));
             s0 = _mm256_add_epi32(s0, _mm256_madd_epi16(w0, inputs));
             t0 = _mm256_add_epi32(t0, _mm256_madd_epi16(w1, inputs));
-            memcpy(&four, x + 1 * step, 8);
-            inputs = _mm256_set1_epi64x(four);
+            memcpy(&four, x + 1 * step, 4);
+            inputs = _mm256_cvtepu8_epi16(_mm_set1_epi32(four));
             s1 = _mm256_add_epi32(s1, _mm256_madd_epi16(w0, inputs));
             t1 = _mm256_add_epi32(t1, _mm256_madd_epi16(w1, inputs));
-            memcpy(&four, x + 2 * step, 8);
-            inputs = _mm256_set1_epi64x(four);
+            memcpy(&four, x + 2 * step, 4);
+            inputs = _mm256_cvtepu8_epi16(_mm_set1_epi32(four));
             s2 = _mm256_add_epi32(s2, _mm256_madd_epi16(w0, inputs));
             t2 = _mm256_add_epi32(t2, _mm256_madd_epi16(w1, inputs));
-            memcpy(&four, x + 3 * step, 8);
-            inputs = _mm256_set1_epi64x(four);
+            memcpy(&four, x + 3 * step, 4);
+            inputs = _mm256_cvtepu8_epi16(_mm_set1_epi32(four));
             s3 = _mm256_add_epi32(s3, _mm256_madd_epi16(w0, inputs));
             t3 = _mm256_add_epi32(t3, _mm256_madd_epi16(w1, inputs));
             x += 4;
@@ -560,135 +781,189 @@ static void conv_eight(const conv_layer *l, const conv_input *window, const int8
         }
     }
     s0 = _mm256_permute4x64_epi64(_mm256_hadd_epi32(s0, t0), 0xd8);
-    _mm256_storeu_si256((__m256i *)(void *)(sums + 0 * CONV_CHANNELS), s0);
+    _mm256_storeu_si256((__m256i *)(void *)(sums + 0 * CONV_LANES), s0);
     s1 = _mm256_permute4x64_epi64(_mm256_hadd_epi32(s1, t1), 0xd8);
-    _mm256_storeu_si256((__m256i *)(void *)(sums + 1 * CONV_CHANNELS), s1);
+    _mm256_storeu_si256((__m256i *)(void *)(sums + 1 * CONV_LANES), s1);
     s2 = _mm256_permute4x64_epi64(_mm256_hadd_epi32(s2, t2), 0xd8);
-    _mm256_storeu_si256((__m256i *)(void *)(sums + 2 * CONV_CHANNELS), s2);
+    _mm256_storeu_si256((__m256i *)(void *)(sums + 2 * CONV_LANES), s2);
     s3 = _mm256_permute4x64_epi64(_mm256_hadd_epi32(s3, t3), 0xd8);
-    _mm256_storeu_si256((__m256i *)(void *)(sums + 3 * CONV_CHANNELS), s3);
+    _mm256_storeu_si256((__m256i *)(void *)(sums + 3 * CONV_LANES), s3);
+}
+#endif
+
+static void conv_tile(const conv_layer *l, const conv_input *window, int32_t step, int32_t channel, int32_t channels,
+                      int32_t pixels, int32_t *sums)
+{
+    const int32_t run = (l->run + 3) / 4 * 4;
+    const int8_t *const weights = l->weights + channel * l->runs * run;
+
+    (void)channels;
+    for (int32_t p = 0; p < pixels; p += 4) {
+        const conv_input *const inputs = window + p * step;
+        int32_t *const four = sums + p * CONV_LANES;
+
+#if !defined(__AVXVNNI__)
+        if (!l->pairs_fit) {
+            conv_wide(l, inputs, step, weights, four);
+            conv_wide(l, inputs, step, weights + 32, four + 8);
+            continue;
+        }
+#endif
+        conv_narrow(l, inputs, step, weights, four);
+    }
+}
+#else
+#define CONV_LANES 128
+#define CONV_PIXELS 2
+#define CONV_MULTIPLE 32
+#define CONV_DEPTH 640
+
+/* Writes the sums of products at two positions and of four channels. */
+static void conv_dots(const conv_input *restrict a, const conv_input *restrict b, const conv_weight *restrict w0,
+                      int32_t depth, int32_t *restrict sums)
+{
+    /* Compilers see that no loop for a rest is needed. */
+    const int32_t count = depth / CONV_MULTIPLE * CONV_MULTIPLE;
+    const conv_weight *const restrict w1 = w0 + depth;
+    const conv_weight *const restrict w2 = w1 + depth;
+    const conv_weight *const restrict w3 = w2 + depth;
+    int32_t a0 = 0;
+    int32_t b0 = 0;
+    int32_t a1 = 0;
+    int32_t b1 = 0;
+    int32_t a2 = 0;
+    int32_t b2 = 0;
+    int32_t a3 = 0;
+    int32_t b3 = 0;
+
+    for (int32_t k = 0; k < count; ++k) {
+        a0 += (int32_t)a[k] * w0[k];
+        b0 += (int32_t)b[k] * w0[k];
+        a1 += (int32_t)a[k] * w1[k];
+        b1 += (int32_t)b[k] * w1[k];
+        a2 += (int32_t)a[k] * w2[k];
+        b2 += (int32_t)b[k] * w2[k];
+        a3 += (int32_t)a[k] * w3[k];
+        b3 += (int32_t)b[k] * w3[k];
+    }
+    sums[0] = a0;
+    sums[CONV_LANES + 0] = b0;
+    sums[1] = a1;
+    sums[CONV_LANES + 1] = b1;
+    sums[2] = a2;
+    sums[CONV_LANES + 2] = b2;
+    sums[3] = a3;
+    sums[CONV_LANES + 3] = b3;
 }
 
-/* Writes the sums of products at eight positions and of sixteen channels. */
-static void conv_block(const conv_layer *l, const conv_input *window, int32_t channel, int32_t *sums)
+/* Copies what the kernel covers at a position, in whole sixteens: what is too much is overwritten. */
+static void conv_gather(const conv_layer *l, const conv_input *window, conv_input *patch)
 {
-    const int8_t *const weights = l->weights + channel * l->runs * l->run;
-    const int32_t step = l->stride_x * l->in_channels;
+    for (int32_t r = 0; r < l->runs; ++r) {
+        const conv_input *const from = window + l->run_starts[r];
 
-    for (int32_t p = 0; p < CONV_PIXELS; p += 4) {
-        conv_eight(l, window + p * step, weights, sums + p * CONV_CHANNELS);
-        conv_eight(l, window + p * step, weights + 32, sums + p * CONV_CHANNELS + 8);
+        for (int32_t k = 0; k < l->run; k += 16) {
+            memcpy(patch + k, from + k, 16 * sizeof *patch);
+        }
+        patch += l->run;
+    }
+    conv_pad(CONV_MULTIPLE, 0, patch);
+}
+
+static void conv_tile(const conv_layer *l, const conv_input *window, int32_t step, int32_t channel, int32_t channels,
+                      int32_t pixels, int32_t *sums)
+{
+    const int32_t depth = (l->runs * l->run + CONV_MULTIPLE - 1) / CONV_MULTIPLE * CONV_MULTIPLE;
+    conv_input patches[2][CONV_DEPTH];
+
+    (void)pixels;
+    conv_gather(l, window, patches[0]);
+    conv_gather(l, window + step, patches[1]);
+    for (int32_t c = 0; c < channels; c += 4) {
+        conv_dots(patches[0], patches[1], l->weights + (channel + c) * depth, depth, sums + c);
     }
 }
 #endif
 
-/* Copies the rows under the kernel, with what lies outside the image, for all positions of a row. */
+/* Copies the rows under the kernel for all positions of a row. */
 static void conv_fill(const conv_layer *l, const int8_t *in, int32_t y, conv_input *window)
 {
-    const int32_t positions = (l->out_width + CONV_PIXELS - 1) / CONV_PIXELS * CONV_PIXELS;
+    const int32_t positions = (l->out_width + CONV_COLUMNS - 1) / CONV_COLUMNS * CONV_COLUMNS;
     const int32_t columns = (positions - 1) * l->stride_x + (l->kernel_width - 1) * l->dilation_x + 1;
     const int32_t within = columns - l->pad_x < l->in_width ? columns - l->pad_x : l->in_width;
+    const int32_t before = l->pad_x * l->in_channels;
+    const int32_t count = within * l->in_channels;
+    const int32_t zero = l->in_zero + 128;
 
     for (int32_t ky = 0; ky < l->kernel_height; ++ky) {
         const int32_t row = y * l->stride_y - l->pad_y + ky * l->dilation_y;
 
         if (row < 0 || row >= l->in_height || within <= 0) {
-            conv_pad(l, columns * l->in_channels, window);
+            conv_pad(columns * l->in_channels, zero, window);
         } else {
-            const int32_t before = l->pad_x * l->in_channels;
-            const int32_t count = within * l->in_channels;
-
-            conv_pad(l, before, window);
-            conv_put(l, in + (row % l->ring) * l->in_width * l->in_channels, count, window + before);
-            conv_pad(l, columns * l->in_channels - before - count, window + before + count);
+            conv_pad(before, zero, window);
+            conv_put(in + (row % l->ring) * l->in_width * l->in_channels, count, window + before);
+            conv_pad(columns * l->in_channels - before - count, zero, window + before + count);
         }
         window += columns * l->in_channels;
     }
-    memset(window, 0, 3 * sizeof *window); /* times weights of 0 */
+    conv_pad(31, 0, window); /* times weights of zero */
 }
 
 static void conv_row(const conv_layer *l, const int8_t *in, int8_t *out, int32_t y, void *scratch)
 {
+    const int32_t step = l->stride_x * l->in_channels;
     conv_input window[CONV_WINDOW];
-    int32_t sums[CONV_PIXELS * CONV_CHANNELS];
+    int32_t sums[CONV_PIXELS * CONV_LANES];
 
     (void)scratch;
     conv_fill(l, in, y, window);
-    for (int32_t x = 0; x < l->out_width; x += CONV_PIXELS) {
-        const int32_t rest = l->out_width - x;
+    for (int32_t c = 0; c < l->out_channels; c += CONV_LANES) {
+        const requantization q = requantization_from(&l->q, c);
+        const int32_t channels = l->out_channels - c < CONV_LANES ? l->out_channels - c : CONV_LANES;
 
-        for (int32_t c = 0; c < l->out_channels; c += CONV_LANES) {
-            conv_block(l, window + x * l->stride_x * l->in_channels, c, sums + c);
-        }
-        for (int32_t p = 0; p < rest && p < CONV_PIXELS; ++p) {
-            requantize_channels(&l->q, sums + p * CONV_CHANNELS, out, l->out_channels);
-            out += l->out_channels;
+        for (int32_t x = 0; x < l->out_width; x += CONV_PIXELS) {
+            const int32_t pixels = l->out_width - x < CONV_PIXELS ? l->out_width - x : CONV_PIXELS;
+
+            conv_tile(l, window + x * step, step, c, channels, pixels, sums);
+            requantize_tile(&q, sums, CONV_LANES, out + x * l->out_channels + c, l->out_channels, channels, pixels);
         }
     }
 }
 #else
-/* Each target takes CONV_PIXELS positions and CONV_LANES output channels at once. What the kernel covers at a
- * position is its patch, `depth` inputs of type conv_input; the next position's begins CONV_NEXT(depth) later.
- *   conv_put: puts bytes into a patch, from its k-th input on
- *   conv_pad: puts inputs that count as zero
- *   conv_block: writes the sums of products of the patches and a block of channels */
+/* Each target takes CONV_PIXELS positions and CONV_LANES output channels at once, of CONV_ROWS rows under the kernel.
+ *   conv_put: puts the inputs at one of the positions, its patch, into the order of the loops; all positions take
+ *             CONV_ROOM
+ *   conv_sums: writes the sums of products of patches and weights, those of CONV_PIXELS positions for each channel;
+ *              of later rows it adds them */
 #if defined(MODEL_MVE)
 #define CONV_PIXELS 1
 #define CONV_LANES 4
-#define CONV_NEXT(depth) (depth)
+#define CONV_ROWS(l) ((l)->kernel_height)
+#define CONV_ROOM(depth) 0
 typedef int8_t conv_input;
 
-static inline void conv_put(const conv_layer *l, const int8_t *restrict from, int32_t count,
-                            conv_input *restrict patch, int32_t k)
+/* The inputs are taken where they are. */
+static inline const conv_input *conv_put(const int8_t *from, int32_t depth, conv_input *room, int32_t position)
 {
-    (void)l;
-    for (int32_t i = 0; i < count; i += 16) {
-        const mve_pred16_t rest = vctp8q((uint32_t)(count - i));
-
-        vstrbq_p_s8(patch + k + i, vldrbq_z_s8(from + i, rest), rest);
-    }
+    (void)depth;
+    (void)room;
+    (void)position;
+    return from;
 }
 
-static inline void conv_pad(const conv_layer *l, int32_t count, conv_input *patch, int32_t k)
+/* Writes the sums of four channels. */
+static inline void conv_four(const conv_input *patch, const conv_weight *w0, int32_t depth, int32_t *sums)
 {
-    memset(patch + k, l->in_zero, (size_t)count);
-}
-
-/* One channel alone; the zero point's share of the sum is the same everywhere. */
-static int32_t conv_channel(const conv_layer *l, const conv_input *patch, int32_t channel)
-{
-    const conv_weight *const weights = l->weights + channel * l->depth;
-    int32_t sum = -l->in_zero * l->weight_sums[channel];
-
-    for (int32_t k = 0; k < l->depth; k += 16) {
-        const mve_pred16_t rest = vctp8q((uint32_t)(l->depth - k));
-
-        sum = vmladavaq_p_s8(sum, vldrbq_z_s8(patch + k, rest), vldrbq_z_s8(weights + k, rest), rest);
-    }
-    return sum;
-}
-
-static inline void conv_block(const conv_layer *l, const conv_input *patch, int32_t channel, int32_t *sums, int32_t channels)
-{
-    const int32_t depth = l->depth;
     const int32_t whole = depth - depth % 16;
-    const conv_weight *const w0 = l->weights + channel * depth;
     const conv_weight *const w1 = w0 + depth;
     const conv_weight *const w2 = w1 + depth;
     const conv_weight *const w3 = w2 + depth;
-    const int32_t *const weight_sums = l->weight_sums + channel;
-    int32_t s0 = -l->in_zero * weight_sums[0];
-    int32_t s1 = -l->in_zero * weight_sums[1];
-    int32_t s2 = -l->in_zero * weight_sums[2];
-    int32_t s3 = -l->in_zero * weight_sums[3];
+    int32_t s0 = 0;
+    int32_t s1 = 0;
+    int32_t s2 = 0;
+    int32_t s3 = 0;
 
-    (void)channels;
-    if (l->out_channels - channel < CONV_LANES) {
-        for (int32_t c = 0; channel + c < l->out_channels; ++c) {
-            sums[c] = conv_channel(l, patch, channel + c);
-        }
-        return;
-    }
     for (int32_t k = 0; k < whole; k += 16) {
         const int8x16_t inputs = vldrbq_s8(patch + k);
 
@@ -711,131 +986,142 @@ static inline void conv_block(const conv_layer *l, const conv_input *patch, int3
     sums[2] = s2;
     sums[3] = s3;
 }
-#elif defined(MODEL_QUADS)
-/* Weights come in quads, words of four; so do the patches of two positions, in turn. */
-#define CONV_PIXELS 2
-#define CONV_LANES 4
-#define CONV_NEXT(depth) 4
-typedef int16_t conv_input; /* less the zero point */
 
-/* Puts the k-th input into a patch: each quad of one position is followed by the other's. */
-static inline void conv_put_one(conv_input *patch, int32_t k, int32_t value)
+static void conv_sums(const conv_layer *l, const conv_input *patch, int32_t first, int32_t depth, int32_t *sums)
 {
-    const conv_input input = (conv_input)value;
+    const int32_t fours = l->out_channels - l->out_channels % CONV_LANES;
+    const conv_weight *weights = l->weights;
 
-    memcpy(patch + placed(k) + k - k % 4, &input, sizeof input); /* it is read two by two */
-}
-
-static inline void conv_put(const conv_layer *l, const int8_t *restrict from, int32_t count,
-                            conv_input *restrict patch, int32_t k)
-{
-    const int32_t zero = l->in_zero;
-    int32_t i = 0;
-
-    if (k % 4 == 0) {
-        conv_input *to = patch + 2 * k;
-#if defined(MODEL_DSP)
-        const int16x2_t zeros = (int16x2_t)(((uint32_t)zero & 0xffffu) | ((uint32_t)zero << 16));
-#endif
-
-        for (; i + 4 <= count; i += 4) {
-#if defined(MODEL_DSP)
-            put_four(from + i, zeros, to);
-#else
-            to[0] = (conv_input)(from[i] - zero);
-            to[1] = (conv_input)(from[i + 1] - zero);
-            to[2] = (conv_input)(from[i + 2] - zero);
-            to[3] = (conv_input)(from[i + 3] - zero);
-#endif
-            to += 8;
-        }
+    (void)first;
+    for (int32_t c = 0; c < fours; c += CONV_LANES) {
+        conv_four(patch, weights, depth, sums + c);
+        weights += CONV_LANES * depth;
     }
-    for (; i < count; ++i) {
-        conv_put_one(patch, k + i, from[i] - zero);
+    for (int32_t c = fours; c < l->out_channels; ++c) {
+        sums[c] = dot(patch, weights, depth);
+        weights += depth;
     }
 }
+#elif defined(MODEL_DSP)
+/* Four positions at once, of one channel: a word of four weights is widened for all of them. */
+#define CONV_PIXELS 4
+#define CONV_LANES 1
+#define CONV_ROWS(l) ((l)->rows_at_once)
+#define CONV_ROOM(depth) (2 * (depth))
+typedef int16x2_t conv_input;
 
-static inline void conv_pad(const conv_layer *l, int32_t count, conv_input *patch, int32_t k)
+/* Widens the inputs of a position: each four of one position are followed by those of the others. */
+static inline const conv_input *conv_put(const int8_t *from, int32_t depth, conv_input *room, int32_t position)
 {
-    (void)l;
-    for (int32_t i = 0; i < count; ++i) {
-        conv_put_one(patch, k + i, 0);
-    }
-}
-#if defined(MODEL_DSP)
-
-/* Writes the sums of two positions and two channels; the depth is a multiple of eight. */
-static void conv_two(const conv_input *patch, const uint32_t *weights, int32_t depth, int32_t *sums,
-                     int32_t channels)
-{
-    const int16x2_t *x = (const int16x2_t *)(const void *)patch;
-    const uint32_t *const end = weights + depth;
-    int32_t a0 = 0;
-    int32_t a1 = 0;
-    int32_t b0 = 0;
-    int32_t b1 = 0;
+    const int8_t *const end = from + depth;
+    conv_input *to = room + 2 * position;
 
     do {
-        {
-            const uint32_t w0 = weights[0];
-            const uint32_t w1 = weights[1];
-            const int16x2_t w0_even = widen_even(w0);
-            const int16x2_t w0_odd = widen_odd(w0);
-            const int16x2_t w1_even = widen_even(w1);
-            const int16x2_t w1_odd = widen_odd(w1);
+        const uint32_t bytes_0 = four_bytes(from + 0);
+        const uint32_t bytes_1 = four_bytes(from + 4);
 
-            a0 = __smlad(x[0], w0_even, a0);
-            a1 = __smlad(x[0], w1_even, a1);
-            a0 = __smlad(x[1], w0_odd, a0);
-            a1 = __smlad(x[1], w1_odd, a1);
-            b0 = __smlad(x[2], w0_even, b0);
-            b1 = __smlad(x[2], w1_even, b1);
-            b0 = __smlad(x[3], w0_odd, b0);
-            b1 = __smlad(x[3], w1_odd, b1);
-        }
-        {
-            const uint32_t w0 = weights[4];
-            const uint32_t w1 = weights[5];
-            const int16x2_t w0_even = widen_even(w0);
-            const int16x2_t w0_odd = widen_odd(w0);
-            const int16x2_t w1_even = widen_even(w1);
-            const int16x2_t w1_odd = widen_odd(w1);
+        to[0] = widen_even(bytes_0);
+        to[1] = widen_odd(bytes_0);
 
-            a0 = __smlad(x[4], w0_even, a0);
-            a1 = __smlad(x[4], w1_even, a1);
-            a0 = __smlad(x[5], w0_odd, a0);
-            a1 = __smlad(x[5], w1_odd, a1);
-            b0 = __smlad(x[6], w0_even, b0);
-            b1 = __smlad(x[6], w1_even, b1);
-            b0 = __smlad(x[7], w0_odd, b0);
-            b1 = __smlad(x[7], w1_odd, b1);
-        }
-        x += 8;
-        weights += 2 * CONV_LANES;
-    } while (weights < end);
-    sums[0] = a0;
-    sums[1] = a1;
-    sums[channels] = b0;
-    sums[channels + 1] = b1;
+        to[8] = widen_even(bytes_1);
+        to[9] = widen_odd(bytes_1);
+        from += 8;
+        to += 16;
+    } while (from < end);
+    return room;
 }
 
-static inline void conv_block(const conv_layer *l, const conv_input *patch, int32_t channel, int32_t *sums,
-                              int32_t channels)
+/* Adds the products of `depth` inputs at four positions and one channel's weights; the depth is a multiple of 8.
+ * Compilers load the inputs one by one; this loads four at once. */
+static inline void conv_four(const conv_input *patch, const conv_weight *weights, int32_t depth, int32_t *sums)
 {
-    const uint32_t *const weights = l->weights + (channel / 4) * l->depth;
+    const conv_weight *const end = weights + depth;
+    int32_t a = sums[0];
+    int32_t b = sums[1];
+    int32_t c = sums[2];
+    int32_t d = sums[3];
+    int32_t even;
+    int32_t odd;
 
-    for (int32_t c = 0; c < CONV_LANES; c += 2) {
-        conv_two(patch, weights + c, l->depth, sums + c, channels);
+    __asm__ volatile("1:\n\t"
+                     "ldr %[odd], [%[weights]], #4\n\t"
+                     "ldmia %[patch]!, {r3, r4, r5, r6}\n\t"
+                     "sxtb16 %[even], %[odd]\n\t"
+                     "sxtb16 %[odd], %[odd], ror #8\n\t"
+                     "smlad %[a], r3, %[even], %[a]\n\t"
+                     "smlad %[a], r4, %[odd], %[a]\n\t"
+                     "smlad %[b], r5, %[even], %[b]\n\t"
+                     "smlad %[b], r6, %[odd], %[b]\n\t"
+                     "ldmia %[patch]!, {r3, r4, r5, r6}\n\t"
+                     "smlad %[c], r3, %[even], %[c]\n\t"
+                     "smlad %[c], r4, %[odd], %[c]\n\t"
+                     "smlad %[d], r5, %[even], %[d]\n\t"
+                     "smlad %[d], r6, %[odd], %[d]\n\t"
+                     "ldr %[odd], [%[weights]], #4\n\t"
+                     "ldmia %[patch]!, {r3, r4, r5, r6}\n\t"
+                     "sxtb16 %[even], %[odd]\n\t"
+                     "sxtb16 %[odd], %[odd], ror #8\n\t"
+                     "smlad %[a], r3, %[even], %[a]\n\t"
+                     "smlad %[a], r4, %[odd], %[a]\n\t"
+                     "smlad %[b], r5, %[even], %[b]\n\t"
+                     "smlad %[b], r6, %[odd], %[b]\n\t"
+                     "ldmia %[patch]!, {r3, r4, r5, r6}\n\t"
+                     "smlad %[c], r3, %[even], %[c]\n\t"
+                     "smlad %[c], r4, %[odd], %[c]\n\t"
+                     "smlad %[d], r5, %[even], %[d]\n\t"
+                     "smlad %[d], r6, %[odd], %[d]\n\t"
+                     "cmp %[weights], %[end]\n\t"
+                     "bne 1b"
+                     : [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [d] "+r"(d), [even] "=&r"(even), [odd] "=&r"(odd),
+                       [patch] "+r"(patch), [weights] "+r"(weights)
+                     : [end] "r"(end)
+                     : "r3", "r4", "r5", "r6", "cc", "memory");
+    sums[0] = a;
+    sums[1] = b;
+    sums[2] = c;
+    sums[3] = d;
+}
+
+static void conv_sums(const conv_layer *l, const conv_input *patch, int32_t first, int32_t depth, int32_t *sums)
+{
+    const conv_weight *weights = l->weights + first;
+
+    if (first == 0) {
+        memset(sums, 0, (size_t)l->out_channels * CONV_PIXELS * sizeof *sums);
+    }
+    for (int32_t c = 0; c < l->out_channels; ++c) {
+        conv_four(patch, weights, depth, sums);
+        weights += l->depth;
+        sums += CONV_PIXELS;
     }
 }
-#else
+#elif defined(MODEL_QUADS)
+/* Two positions at once, of four channels. Weights come in quads, words of four; so do the patches of both
+ * positions, in turn. */
+#define CONV_PIXELS 2
+#define CONV_LANES 4
+#define CONV_ROWS(l) ((l)->kernel_height)
+#define CONV_ROOM(depth) (2 * (depth))
+typedef int8_t conv_input;
 
-static void conv_block(const conv_layer *l, const conv_input *patch, int32_t channel, int32_t *sums,
-                       int32_t channels)
+/* Each four inputs of one position are followed by the other's. */
+static inline const conv_input *conv_put(const int8_t *from, int32_t depth, conv_input *room, int32_t position)
+{
+    conv_input *to = room + 4 * position;
+
+    for (int32_t k = 0; k < depth; k += 4) {
+        memcpy(to, from + k, 4);
+        to += 8;
+    }
+    return room;
+}
+
+/* Writes the sums of two positions and four channels; the depth is a multiple of eight. */
+static void conv_block(const conv_input *patch, const conv_weight *quads, int32_t depth, int32_t *sums)
 {
     /* Bytes of words: the order is that of little-endian processors. */
-    const int8_t *weights = (const int8_t *)(l->weights + (channel / 4) * l->depth);
-    const conv_input *const end = patch + 2 * l->depth;
+    const int8_t *weights = (const int8_t *)quads;
+    const conv_input *const end = patch + 2 * depth;
     int32_t a0 = 0;
     int32_t b0 = 0;
     int32_t a1 = 0;
@@ -933,18 +1219,29 @@ static void conv_block(const conv_layer *l, const conv_input *patch, int32_t cha
         weights += 32;
     } while (patch < end);
     sums[0] = a0;
-    sums[channels + 0] = b0;
-    sums[1] = a1;
-    sums[channels + 1] = b1;
-    sums[2] = a2;
-    sums[channels + 2] = b2;
-    sums[3] = a3;
-    sums[channels + 3] = b3;
+    sums[1] = b0;
+    sums[2] = a1;
+    sums[3] = b1;
+    sums[4] = a2;
+    sums[5] = b2;
+    sums[6] = a3;
+    sums[7] = b3;
 }
-#endif
+
+static void conv_sums(const conv_layer *l, const conv_input *patch, int32_t first, int32_t depth, int32_t *sums)
+{
+    const conv_weight *quads = l->weights;
+
+    (void)first;
+    for (int32_t c = 0; c < l->out_channels; c += CONV_LANES) {
+        conv_block(patch, quads, depth, sums);
+        quads += depth;
+        sums += CONV_PIXELS * CONV_LANES;
+    }
+}
 #else
-/* Writes the sums of products of inputs and each of four rows of weights. */
-static inline void dot4(const int16_t *x, const model_weight *weights, int32_t depth, int32_t *sums)
+/* Writes the sums of products of inputs and each of four rows of weights; the depth is a multiple of four. */
+static inline void dot4(const int8_t *x, const model_weight *weights, int32_t depth, int32_t *sums)
 {
     const model_weight *const w1 = weights + depth;
     const model_weight *const w2 = w1 + depth;
@@ -955,22 +1252,25 @@ static inline void dot4(const int16_t *x, const model_weight *weights, int32_t d
     int32_t s3 = 0;
 
 #if defined(MODEL_MVE)
-    for (int32_t k = 0; k < depth; k += 8) {
-        const mve_pred16_t rest = vctp16q((uint32_t)(depth - k));
-        const int16x8_t inputs = vldrhq_z_s16(x + k, rest);
+    for (int32_t k = 0; k < depth; k += 16) {
+        const mve_pred16_t rest = vctp8q((uint32_t)(depth - k));
+        const int8x16_t inputs = vldrbq_z_s8(x + k, rest); /* 0 behind the rest */
 
-        s0 = vmladavaq_s16(s0, inputs, vldrbq_z_s16(weights + k, rest));
-        s1 = vmladavaq_s16(s1, inputs, vldrbq_z_s16(w1 + k, rest));
-        s2 = vmladavaq_s16(s2, inputs, vldrbq_z_s16(w2 + k, rest));
-        s3 = vmladavaq_s16(s3, inputs, vldrbq_z_s16(w3 + k, rest));
+        s0 = vmladavaq_s8(s0, inputs, vldrbq_z_s8(weights + k, rest));
+        s1 = vmladavaq_s8(s1, inputs, vldrbq_z_s8(w1 + k, rest));
+        s2 = vmladavaq_s8(s2, inputs, vldrbq_z_s8(w2 + k, rest));
+        s3 = vmladavaq_s8(s3, inputs, vldrbq_z_s8(w3 + k, rest));
     }
 #elif defined(MODEL_DSP)
-    /* The depth is a multiple of four. */
     for (int32_t k = 0; k < depth; k += 4) {
-        s0 = add_four(s0, x + k, weights + k);
-        s1 = add_four(s1, x + k, w1 + k);
-        s2 = add_four(s2, x + k, w2 + k);
-        s3 = add_four(s3, x + k, w3 + k);
+        const uint32_t bytes = four_bytes(x + k);
+        const int16x2_t even = widen_even(bytes);
+        const int16x2_t odd = widen_odd(bytes);
+
+        s0 = add_four(s0, even, odd, weights + k);
+        s1 = add_four(s1, even, odd, w1 + k);
+        s2 = add_four(s2, even, odd, w2 + k);
+        s3 = add_four(s3, even, odd, w3 + k);
     }
 #else
     for (int32_t k = 0; k < depth; ++k) {
@@ -988,108 +1288,109 @@ static inline void dot4(const int16_t *x, const model_weight *weights, int32_t d
 
 #define CONV_PIXELS 1
 #define CONV_LANES 4
-#define CONV_NEXT(depth) (depth)
-typedef int16_t conv_input; /* less the zero point */
+#define CONV_ROWS(l) ((l)->kernel_height)
+#define CONV_ROOM(depth) 0
+typedef int8_t conv_input;
 
-static inline void conv_put(const conv_layer *l, const int8_t *restrict from, int32_t count,
-                            conv_input *restrict patch, int32_t k)
+/* The inputs are taken where they are. */
+static inline const conv_input *conv_put(const int8_t *from, int32_t depth, conv_input *room, int32_t position)
 {
-    const int32_t whole = k % 4 == 0 ? count - count % 4 : 0;
-
-    widen(from, whole, l->in_zero, patch + k);
-    for (int32_t i = whole; i < count; ++i) {
-        patch[placed(k + i)] = (conv_input)(from[i] - l->in_zero);
-    }
+    (void)depth;
+    (void)room;
+    (void)position;
+    return from;
 }
 
-static inline void conv_pad(const conv_layer *l, int32_t count, conv_input *patch, int32_t k)
+static void conv_sums(const conv_layer *l, const conv_input *patch, int32_t first, int32_t depth, int32_t *sums)
 {
-    (void)l;
-    for (int32_t i = 0; i < count; ++i) {
-        patch[placed(k + i)] = 0;
-    }
-}
+    (void)first;
+    for (int32_t channel = 0; channel < l->out_channels; channel += CONV_LANES) {
+        const int32_t rest = l->out_channels - channel;
 
-static inline void conv_block(const conv_layer *l, const conv_input *patch, int32_t channel, int32_t *sums, int32_t channels)
-{
-    const int32_t rest = l->out_channels - channel;
-
-    (void)channels;
-    if (rest >= CONV_LANES) {
-        dot4(patch, l->weights + channel * l->depth, l->depth, sums);
-        return;
-    }
-    for (int32_t c = 0; c < rest && c < CONV_LANES; ++c) {
-        sums[c] = dot(patch, l->weights + (channel + c) * l->depth, l->depth);
+        if (rest >= CONV_LANES) {
+            dot4(patch, l->weights + channel * depth, depth, sums + channel);
+            continue;
+        }
+        for (int32_t c = channel; c < channel + rest && c < channel + CONV_LANES; ++c) {
+            sums[c] = dot(patch, l->weights + c * depth, depth);
+        }
     }
 }
 #endif
 
-/* Fills the patch of one position; what lies outside the image counts as zero. */
-static void conv_gather(const conv_layer *l, const int8_t *in, int32_t y, int32_t x, conv_input *patch)
+/* Returns the inputs under some rows of the kernel side by side: where they are, or copied. What lies outside the
+ * image is the zero point; weights of zero follow up to the depth. */
+static const int8_t *conv_patch(const conv_layer *l, const int8_t *in, int32_t row, int32_t left, int32_t rows,
+                                int32_t depth, int8_t *copy)
 {
-    const int32_t channels = l->in_channels;
-    const int32_t left = x * l->stride_x - l->pad_x;
-    const int32_t right = left + (l->kernel_width - 1) * l->dilation_x;
-    const int32_t inside = l->dilation_x == 1 && left >= 0 && right < l->in_width;
-    /* Inputs that lie side by side, and how many such runs a row of the kernel has. */
-    const int32_t count = inside ? l->kernel_width * channels : channels;
-    const int32_t runs = inside ? 1 : l->kernel_width;
-    int32_t k = 0;
+    const int32_t span = l->kernel_width * l->in_channels;
+    const int32_t is_inside = l->dilation_x == 1 && left >= 0 && left + l->kernel_width <= l->in_width;
+    int8_t *to = copy;
 
-    for (int32_t ky = 0; ky < l->kernel_height; ++ky) {
-        const int32_t row = y * l->stride_y - l->pad_y + ky * l->dilation_y;
+    for (int32_t ky = 0; ky < rows; ++ky) {
+        const int8_t *const from = in + (row < 0 ? 0 : row) % l->ring * l->in_width * l->in_channels;
 
-        for (int32_t kx = 0; kx < runs; ++kx) {
-            const int32_t column = left + kx * l->dilation_x;
-
-            if (row >= 0 && row < l->in_height && column >= 0 && column < l->in_width) {
-                conv_put(l, in + ((row % l->ring) * l->in_width + column) * channels, count, patch, k);
-            } else {
-                conv_pad(l, count, patch, k);
+        if (row < 0 || row >= l->in_height) {
+            memset(to, l->in_zero, (size_t)span);
+        } else if (is_inside) {
+            if (span == depth) {
+                return from + left * l->in_channels;
             }
-            k += count;
+            memcpy(to, from + left * l->in_channels, (size_t)span);
+        } else {
+            for (int32_t kx = 0; kx < l->kernel_width; ++kx) {
+                const int32_t column = left + kx * l->dilation_x;
+                int8_t *const pixel = to + kx * l->in_channels;
+
+                if (column >= 0 && column < l->in_width) {
+                    memcpy(pixel, from + column * l->in_channels, (size_t)l->in_channels);
+                } else {
+                    memset(pixel, l->in_zero, (size_t)l->in_channels);
+                }
+            }
         }
+        to += span;
+        row += l->dilation_y;
     }
+    memset(to, 0, (size_t)(copy + depth - to));
+    return copy;
 }
 
 static void conv_row(const conv_layer *l, const int8_t *in, int8_t *out, int32_t y, void *scratch)
 {
-    const int32_t used = l->kernel_height * l->kernel_width * l->in_channels;
+    const int32_t rows = CONV_ROWS(l);
+    const int32_t depth = l->depth * rows / l->kernel_height;
     const int32_t channels = (l->out_channels + CONV_LANES - 1) / CONV_LANES * CONV_LANES;
     int32_t *const sums = scratch;
-    conv_input *const patch = (conv_input *)(sums + CONV_PIXELS * channels);
+    conv_input *const room = (conv_input *)(sums + CONV_PIXELS * channels);
 
-    for (int32_t p = 0; p < CONV_PIXELS; ++p) {
-        conv_pad(l, l->depth - used, patch + p * CONV_NEXT(l->depth), used);
-    }
     for (int32_t x = 0; x < l->out_width; x += CONV_PIXELS) {
-        const int32_t rest = l->out_width - x;
-        const int32_t pixels = rest < CONV_PIXELS ? rest : CONV_PIXELS;
+        const int32_t pixels = l->out_width - x < CONV_PIXELS ? l->out_width - x : CONV_PIXELS;
 
-        for (int32_t p = 0; p < pixels; ++p) {
-            conv_gather(l, in, y, x + p, patch + p * CONV_NEXT(l->depth));
+        for (int32_t ky = 0; ky < l->kernel_height; ky += rows) {
+            const int32_t row = y * l->stride_y - l->pad_y + ky * l->dilation_y;
+            const conv_input *patch = room;
+
+            for (int32_t p = 0; p < pixels; ++p) {
+                const int32_t left = (x + p) * l->stride_x - l->pad_x;
+                int8_t *const copy = (int8_t *)(room + CONV_ROOM(depth));
+
+                patch = conv_put(conv_patch(l, in, row, left, rows, depth, copy), depth, room, p);
+            }
+            conv_sums(l, patch, ky * depth, depth, sums);
         }
-        for (int32_t c = 0; c < channels; c += CONV_LANES) {
-            conv_block(l, patch, c, sums + c, channels);
-        }
-        for (int32_t p = 0; p < pixels; ++p) {
-            requantize_channels(&l->q, sums + p * channels, out, l->out_channels);
-            out += l->out_channels;
-        }
+        requantize_channels(&l->q, sums, CONV_PIXELS, out, l->out_channels, l->out_channels, pixels);
+        out += pixels * l->out_channels;
     }
 }
 #endif
 
 /* ---- fully connected ---- */
-#define DENSE_CHUNK 256 /* inputs that are widened at once */
-
 typedef struct {
     requantization q;
     const model_weight *weights; /* [out_channels][depth] */
     int32_t depth;
     int32_t ring; /* rows of the input: all */
-    int32_t in_zero;
     int32_t out_channels;
     int32_t vectors;
 } dense_layer;
@@ -1097,21 +1398,13 @@ typedef struct {
 static void dense_row(const dense_layer *l, const int8_t *in, int8_t *out, int32_t y, void *scratch)
 {
     int32_t *const sums = scratch;
-    int16_t *const chunk = (int16_t *)(sums + l->out_channels);
 
     (void)y;
     for (int32_t v = 0; v < l->vectors; ++v) {
-        memset(sums, 0, (size_t)l->out_channels * sizeof *sums);
-        for (int32_t first = 0; first < l->depth; first += DENSE_CHUNK) {
-            const int32_t rest = l->depth - first;
-            const int32_t count = rest < DENSE_CHUNK ? rest : DENSE_CHUNK;
-
-            widen(in + first, count, l->in_zero, chunk);
-            for (int32_t c = 0; c < l->out_channels; ++c) {
-                sums[c] += dot(chunk, l->weights + c * l->depth + first, count);
-            }
+        for (int32_t c = 0; c < l->out_channels; ++c) {
+            sums[c] = dot(in, l->weights + c * l->depth, l->depth);
         }
-        requantize_channels(&l->q, sums, out, l->out_channels);
+        requantize_channels(&l->q, sums, 1, out, 0, l->out_channels, 1);
         in += l->depth;
         out += l->out_channels;
     }
@@ -1291,13 +1584,55 @@ static void input_row(const input_layer *l, const uint8_t *in, uint8_t flip, int
     }
 }
 
-/* ---- softmax in float32, as LiteRT's; the only floating point here, in this one function ---- */
+/* ---- softmax as LiteRT's, which computes in float32: the same bits, in integers ---- */
 typedef struct {
-    const float *exponentials; /* of differences to the largest input */
+    const uint32_t *exponentials; /* of differences to the largest input: the bits of their float32 */
     int32_t ring;
     int32_t classes;
     int32_t vectors;
 } softmax_float_layer;
+
+/* Returns the 24 significant bits of a float32 that is not negative. */
+static uint32_t float_significand(uint32_t bits)
+{
+    return bits >> 23 > 0 ? (bits & 0x7fffffu) | 0x800000u : bits;
+}
+
+/* Returns the sum of two that are not negative, rounded to even. */
+static uint32_t float_sum(uint32_t a, uint32_t b)
+{
+    const uint32_t larger = a > b ? a : b;
+    const uint32_t smaller = a > b ? b : a;
+    const uint32_t shift = (larger >> 23) - (smaller >> 23) - (smaller >> 23 == 0 && larger >> 23 > 0 ? 1u : 0u);
+    const uint32_t low = float_significand(smaller) << 3;
+    uint32_t exponent = larger >> 23 > 0 ? larger >> 23 : 1;
+    uint32_t sum = float_significand(larger) << 3;
+
+    /* Three bits more, the last of which stands for all below. */
+    sum += shift < 27 ? low >> shift | (low & ((1u << shift) - 1u) ? 1u : 0u) : low > 0 ? 1u : 0u;
+    if (sum >> 27 > 0) {
+        sum = sum >> 1 | (sum & 1u);
+        ++exponent;
+    }
+    return ((exponent - 1) << 23) + ((sum + 3 + (sum >> 3 & 1u)) >> 3);
+}
+
+/* Returns 2^47 / significand, rounded; the quotient has 24 bits, or is 2^24. */
+static uint32_t float_reciprocal(uint32_t significand)
+{
+    uint32_t rest = 1u << 23;
+    uint32_t quotient = 0;
+
+    for (int32_t bit = 0; bit < 24; ++bit) {
+        rest *= 2;
+        quotient *= 2;
+        if (rest >= significand) {
+            rest -= significand;
+            ++quotient;
+        }
+    }
+    return quotient + (2 * rest > significand ? 1u : 0u);
+}
 
 static void softmax_float_row(const softmax_float_layer *l, const int8_t *in, int8_t *out, int32_t y, void *scratch)
 {
@@ -1305,21 +1640,26 @@ static void softmax_float_row(const softmax_float_layer *l, const int8_t *in, in
     (void)scratch;
     for (int32_t v = 0; v < l->vectors; ++v) {
         int32_t largest = -128;
-        float sum = 0.0f;
-        float factor;
+        uint32_t sum = 0;
+        uint32_t reciprocal;
 
         for (int32_t c = 0; c < l->classes; ++c) {
             largest = in[c] > largest ? in[c] : largest;
         }
         for (int32_t c = 0; c < l->classes; ++c) {
-            sum += l->exponentials[largest - in[c]];
+            sum = float_sum(sum, l->exponentials[largest - in[c]]);
         }
-        factor = 1.0f / (sum * (1.0f / 256.0f));
+        reciprocal = float_reciprocal(float_significand(sum));
         for (int32_t c = 0; c < l->classes; ++c) {
-            const float share = l->exponentials[largest - in[c]] * factor;
-            const int32_t whole = (int32_t)share;
+            /* 256 times the exponential by the sum: the product rounded to 24 bits, then to an integer, halves up. */
+            const uint32_t bits = l->exponentials[largest - in[c]];
+            const uint64_t product = (uint64_t)float_significand(bits) * reciprocal;
+            const uint32_t places = product >> 47 > 0 ? 24 : 23;
+            const uint64_t nudge = (1u << (places - 1)) - 1u + (product >> places & 1u);
+            const uint32_t share = (uint32_t)((product + nudge) >> places);
+            const uint32_t right = 39 + (sum >> 23) - (bits >> 23) - places; /* of the binary point */
 
-            out[c] = clamp(whole + (share - (float)whole >= 0.5f ? 1 : 0) - 128, -128, 127);
+            out[c] = clamp(right > 25 ? -128 : (int32_t)((share + (1u << (right - 1))) >> right) - 128, -128, 127);
         }
         in += l->classes;
         out += l->classes;
@@ -1335,17 +1675,12 @@ static const input_layer image = {
 
 /* convolution 3x3, stride 1x1: 32x32x3 -> 32x32x16; resnet8/quant_stem_relu/Relu;resnet8/quant_stem_bn/FusedBatchNormV3;resnet8/quant_stem_conv/Conv2D1 */
 static const conv_layer conv_2d_1 = {
-    .q.scheme = SCHEME_NEAR,
-    .q.multiplier = conv_2d_1_multiplier,
-    .q.bias = conv_2d_1_bias,
-    .q.offset = NULL,
-    .q.shift = conv_2d_1_shift,
     .q.zero_point = -128,
     .q.smallest = -128,
     .q.largest = 127,
     .weights = conv_2d_1_weights,
-    .weight_sums = CONV_SUMS(conv_2d_1_sums),
     .depth = 32,
+    .rows_at_once = 3,
     .in_height = 32,
     .in_width = 32,
     .in_channels = 3,
@@ -1361,26 +1696,37 @@ static const conv_layer conv_2d_1 = {
     .pad_y = 1,
     .pad_x = 1,
     .ring = 32,
-#if defined(MODEL_X86)
+#if defined(MODEL_HOST)
+    .q.scheme = SCHEME_CORRECTED,
+    .q.multiplier = conv_2d_1_host_multiplier,
+    .q.bias = conv_2d_1_host_bias,
+    .q.places = conv_2d_1_host_places,
+    .q.more = conv_2d_1_host_more,
+    .q.less = conv_2d_1_host_less,
+    .q.corrections = 16,
+    .q.padded = 16,
     .run_starts = conv_2d_1_runs,
     .runs = 3,
-    .run = 12,
+    .run = 9,
+    .pairs_fit = 1,
+#else
+    .q.scheme = SCHEME_LISTED,
+    .q.multiplier = conv_2d_1_multiplier,
+    .q.bias = conv_2d_1_bias,
+    .q.shift = conv_2d_1_shift,
+    .q.corrected = conv_2d_1_corrected,
+    .q.correction = conv_2d_1_correction,
 #endif
 };
 
 /* convolution 3x3, stride 1x1: 32x32x16 -> 32x32x16; resnet8/quant_stack1_relu1/Relu;resnet8/quant_stack1_bn1/FusedBatchNormV3;resnet8/quant_stack1_conv1/Conv2D1 */
 static const conv_layer conv_2d_2 = {
-    .q.scheme = SCHEME_LINE,
-    .q.multiplier = conv_2d_2_multiplier,
-    .q.bias = NULL,
-    .q.offset = conv_2d_2_offset,
-    .q.shift = conv_2d_2_shift,
     .q.zero_point = -128,
     .q.smallest = -128,
     .q.largest = 127,
     .weights = conv_2d_2_weights,
-    .weight_sums = CONV_SUMS(conv_2d_2_sums),
     .depth = 144,
+    .rows_at_once = 1,
     .in_height = 32,
     .in_width = 32,
     .in_channels = 16,
@@ -1396,26 +1742,37 @@ static const conv_layer conv_2d_2 = {
     .pad_y = 1,
     .pad_x = 1,
     .ring = 32,
-#if defined(MODEL_X86)
+#if defined(MODEL_HOST)
+    .q.scheme = SCHEME_CORRECTED,
+    .q.multiplier = conv_2d_2_host_multiplier,
+    .q.bias = conv_2d_2_host_bias,
+    .q.places = conv_2d_2_host_places,
+    .q.more = conv_2d_2_host_more,
+    .q.less = conv_2d_2_host_less,
+    .q.corrections = 16,
+    .q.padded = 16,
     .run_starts = conv_2d_2_runs,
     .runs = 3,
     .run = 48,
+    .pairs_fit = 1,
+#else
+    .q.scheme = SCHEME_LISTED,
+    .q.multiplier = conv_2d_2_multiplier,
+    .q.bias = conv_2d_2_bias,
+    .q.shift = conv_2d_2_shift,
+    .q.corrected = conv_2d_2_corrected,
+    .q.correction = conv_2d_2_correction,
 #endif
 };
 
 /* convolution 3x3, stride 1x1: 32x32x16 -> 32x32x16; resnet8/quant_stack1_bn2/FusedBatchNormV3;resnet8/quant_stack1_conv2/Conv2D1 */
 static const conv_layer conv_2d_3 = {
-    .q.scheme = SCHEME_LINE,
-    .q.multiplier = conv_2d_3_multiplier,
-    .q.bias = NULL,
-    .q.offset = conv_2d_3_offset,
-    .q.shift = conv_2d_3_shift,
     .q.zero_point = 16,
     .q.smallest = -128,
     .q.largest = 127,
     .weights = conv_2d_3_weights,
-    .weight_sums = CONV_SUMS(conv_2d_3_sums),
     .depth = 144,
+    .rows_at_once = 1,
     .in_height = 32,
     .in_width = 32,
     .in_channels = 16,
@@ -1431,18 +1788,34 @@ static const conv_layer conv_2d_3 = {
     .pad_y = 1,
     .pad_x = 1,
     .ring = 3,
-#if defined(MODEL_X86)
+#if defined(MODEL_HOST)
+    .q.scheme = SCHEME_CORRECTED,
+    .q.multiplier = conv_2d_3_host_multiplier,
+    .q.bias = conv_2d_3_host_bias,
+    .q.places = conv_2d_3_host_places,
+    .q.more = conv_2d_3_host_more,
+    .q.less = conv_2d_3_host_less,
+    .q.corrections = 16,
+    .q.padded = 16,
     .run_starts = conv_2d_3_runs,
     .runs = 3,
     .run = 48,
+    .pairs_fit = 1,
+#else
+    .q.scheme = SCHEME_LISTED,
+    .q.multiplier = conv_2d_3_multiplier,
+    .q.bias = conv_2d_3_bias,
+    .q.shift = conv_2d_3_shift,
+    .q.corrected = conv_2d_3_corrected,
+    .q.correction = conv_2d_3_correction,
 #endif
 };
 
 /* sum: 32x32x16; resnet8/quant_stack1_relu2/Relu;resnet8/quant_stack1_add/add */
 static const add_layer add_1 = {
     .first = 259060,
-    .second = 1165770,
-    .offset = 14769504,
+    .second = 1163714,
+    .offset = 14802400,
     .shift = 19,
     .zero = -128,
     .smallest = -128,
@@ -1463,17 +1836,12 @@ static const add_layer add_1 = {
 
 /* convolution 3x3, stride 2x2: 32x32x16 -> 16x16x32; resnet8/quant_stack2_relu1/Relu;resnet8/quant_stack2_bn1/FusedBatchNormV3;resnet8/quant_stack2_conv1/Conv2D1 */
 static const conv_layer conv_2d_4 = {
-    .q.scheme = SCHEME_NEAR,
-    .q.multiplier = conv_2d_4_multiplier,
-    .q.bias = conv_2d_4_bias,
-    .q.offset = NULL,
-    .q.shift = conv_2d_4_shift,
     .q.zero_point = -128,
     .q.smallest = -128,
     .q.largest = 127,
     .weights = conv_2d_4_weights,
-    .weight_sums = CONV_SUMS(conv_2d_4_sums),
     .depth = 144,
+    .rows_at_once = 1,
     .in_height = 32,
     .in_width = 32,
     .in_channels = 16,
@@ -1489,26 +1857,37 @@ static const conv_layer conv_2d_4 = {
     .pad_y = 0,
     .pad_x = 0,
     .ring = 32,
-#if defined(MODEL_X86)
+#if defined(MODEL_HOST)
+    .q.scheme = SCHEME_CORRECTED,
+    .q.multiplier = conv_2d_4_host_multiplier,
+    .q.bias = conv_2d_4_host_bias,
+    .q.places = conv_2d_4_host_places,
+    .q.more = conv_2d_4_host_more,
+    .q.less = conv_2d_4_host_less,
+    .q.corrections = 32,
+    .q.padded = 32,
     .run_starts = conv_2d_4_runs,
     .runs = 3,
     .run = 48,
+    .pairs_fit = 1,
+#else
+    .q.scheme = SCHEME_LISTED,
+    .q.multiplier = conv_2d_4_multiplier,
+    .q.bias = conv_2d_4_bias,
+    .q.shift = conv_2d_4_shift,
+    .q.corrected = conv_2d_4_corrected,
+    .q.correction = conv_2d_4_correction,
 #endif
 };
 
 /* convolution 3x3, stride 1x1: 16x16x32 -> 16x16x32; resnet8/quant_stack2_bn2/FusedBatchNormV3;resnet8/quant_stack2_conv2/Conv2D1 */
 static const conv_layer conv_2d_5 = {
-    .q.scheme = SCHEME_NEAR,
-    .q.multiplier = conv_2d_5_multiplier,
-    .q.bias = conv_2d_5_bias,
-    .q.offset = NULL,
-    .q.shift = conv_2d_5_shift,
     .q.zero_point = 1,
     .q.smallest = -128,
     .q.largest = 127,
     .weights = conv_2d_5_weights,
-    .weight_sums = CONV_SUMS(conv_2d_5_sums),
     .depth = 288,
+    .rows_at_once = 1,
     .in_height = 16,
     .in_width = 16,
     .in_channels = 32,
@@ -1524,26 +1903,37 @@ static const conv_layer conv_2d_5 = {
     .pad_y = 1,
     .pad_x = 1,
     .ring = 3,
-#if defined(MODEL_X86)
+#if defined(MODEL_HOST)
+    .q.scheme = SCHEME_CORRECTED,
+    .q.multiplier = conv_2d_5_host_multiplier,
+    .q.bias = conv_2d_5_host_bias,
+    .q.places = conv_2d_5_host_places,
+    .q.more = conv_2d_5_host_more,
+    .q.less = conv_2d_5_host_less,
+    .q.corrections = 128,
+    .q.padded = 32,
     .run_starts = conv_2d_5_runs,
     .runs = 3,
     .run = 96,
+    .pairs_fit = 1,
+#else
+    .q.scheme = SCHEME_LISTED,
+    .q.multiplier = conv_2d_5_multiplier,
+    .q.bias = conv_2d_5_bias,
+    .q.shift = conv_2d_5_shift,
+    .q.corrected = conv_2d_5_corrected,
+    .q.correction = conv_2d_5_correction,
 #endif
 };
 
 /* convolution 1x1, stride 2x2: 32x32x16 -> 16x16x32; resnet8/quant_stack2_shortcut/BiasAdd;resnet8/quant_stack2_shortcut/Conv2D;resnet8/quant_stack2_shortcut/BiasAdd/ReadVariableOp1 */
 static const conv_layer conv_2d_6 = {
-    .q.scheme = SCHEME_NEAR,
-    .q.multiplier = conv_2d_6_multiplier,
-    .q.bias = conv_2d_6_bias,
-    .q.offset = NULL,
-    .q.shift = conv_2d_6_shift,
-    .q.zero_point = 25,
+    .q.zero_point = 26,
     .q.smallest = -128,
     .q.largest = 127,
     .weights = conv_2d_6_weights,
-    .weight_sums = CONV_SUMS(conv_2d_6_sums),
     .depth = 16,
+    .rows_at_once = 1,
     .in_height = 32,
     .in_width = 32,
     .in_channels = 16,
@@ -1559,18 +1949,34 @@ static const conv_layer conv_2d_6 = {
     .pad_y = 0,
     .pad_x = 0,
     .ring = 32,
-#if defined(MODEL_X86)
+#if defined(MODEL_HOST)
+    .q.scheme = SCHEME_CORRECTED,
+    .q.multiplier = conv_2d_6_host_multiplier,
+    .q.bias = conv_2d_6_host_bias,
+    .q.places = conv_2d_6_host_places,
+    .q.more = conv_2d_6_host_more,
+    .q.less = conv_2d_6_host_less,
+    .q.corrections = 64,
+    .q.padded = 32,
     .run_starts = conv_2d_6_runs,
     .runs = 1,
     .run = 16,
+    .pairs_fit = 1,
+#else
+    .q.scheme = SCHEME_LISTED,
+    .q.multiplier = conv_2d_6_multiplier,
+    .q.bias = conv_2d_6_bias,
+    .q.shift = conv_2d_6_shift,
+    .q.corrected = conv_2d_6_corrected,
+    .q.correction = conv_2d_6_correction,
 #endif
 };
 
 /* sum: 16x16x32; resnet8/quant_stack2_relu2/Relu;resnet8/quant_stack2_add/add */
 static const add_layer add_2 = {
-    .first = 326909,
-    .second = 1196610,
-    .offset = -9107191,
+    .first = 331021,
+    .second = 1184274,
+    .offset = -9528676,
     .shift = 19,
     .zero = -128,
     .smallest = -128,
@@ -1591,17 +1997,12 @@ static const add_layer add_2 = {
 
 /* convolution 3x3, stride 2x2: 16x16x32 -> 8x8x64; resnet8/quant_stack3_relu1/Relu;resnet8/quant_stack3_bn1/FusedBatchNormV3;resnet8/quant_stack3_conv1/Conv2D1 */
 static const conv_layer conv_2d_7 = {
-    .q.scheme = SCHEME_NEAR,
-    .q.multiplier = conv_2d_7_multiplier,
-    .q.bias = conv_2d_7_bias,
-    .q.offset = NULL,
-    .q.shift = conv_2d_7_shift,
     .q.zero_point = -128,
     .q.smallest = -128,
     .q.largest = 127,
     .weights = conv_2d_7_weights,
-    .weight_sums = CONV_SUMS(conv_2d_7_sums),
     .depth = 288,
+    .rows_at_once = 1,
     .in_height = 16,
     .in_width = 16,
     .in_channels = 32,
@@ -1617,26 +2018,37 @@ static const conv_layer conv_2d_7 = {
     .pad_y = 0,
     .pad_x = 0,
     .ring = 16,
-#if defined(MODEL_X86)
+#if defined(MODEL_HOST)
+    .q.scheme = SCHEME_CORRECTED,
+    .q.multiplier = conv_2d_7_host_multiplier,
+    .q.bias = conv_2d_7_host_bias,
+    .q.places = conv_2d_7_host_places,
+    .q.more = conv_2d_7_host_more,
+    .q.less = conv_2d_7_host_less,
+    .q.corrections = 64,
+    .q.padded = 64,
     .run_starts = conv_2d_7_runs,
     .runs = 3,
     .run = 96,
+    .pairs_fit = 1,
+#else
+    .q.scheme = SCHEME_LISTED,
+    .q.multiplier = conv_2d_7_multiplier,
+    .q.bias = conv_2d_7_bias,
+    .q.shift = conv_2d_7_shift,
+    .q.corrected = conv_2d_7_corrected,
+    .q.correction = conv_2d_7_correction,
 #endif
 };
 
 /* convolution 3x3, stride 1x1: 8x8x64 -> 8x8x64; resnet8/quant_stack3_bn2/FusedBatchNormV3;resnet8/quant_stack3_conv2/Conv2D1 */
 static const conv_layer conv_2d_8 = {
-    .q.scheme = SCHEME_NEAR,
-    .q.multiplier = conv_2d_8_multiplier,
-    .q.bias = conv_2d_8_bias,
-    .q.offset = NULL,
-    .q.shift = conv_2d_8_shift,
-    .q.zero_point = -24,
+    .q.zero_point = -25,
     .q.smallest = -128,
     .q.largest = 127,
     .weights = conv_2d_8_weights,
-    .weight_sums = CONV_SUMS(conv_2d_8_sums),
     .depth = 576,
+    .rows_at_once = 1,
     .in_height = 8,
     .in_width = 8,
     .in_channels = 64,
@@ -1652,26 +2064,37 @@ static const conv_layer conv_2d_8 = {
     .pad_y = 1,
     .pad_x = 1,
     .ring = 8,
-#if defined(MODEL_X86)
+#if defined(MODEL_HOST)
+    .q.scheme = SCHEME_CORRECTED,
+    .q.multiplier = conv_2d_8_host_multiplier,
+    .q.bias = conv_2d_8_host_bias,
+    .q.places = conv_2d_8_host_places,
+    .q.more = conv_2d_8_host_more,
+    .q.less = conv_2d_8_host_less,
+    .q.corrections = 128,
+    .q.padded = 64,
     .run_starts = conv_2d_8_runs,
     .runs = 3,
     .run = 192,
+    .pairs_fit = 1,
+#else
+    .q.scheme = SCHEME_LISTED,
+    .q.multiplier = conv_2d_8_multiplier,
+    .q.bias = conv_2d_8_bias,
+    .q.shift = conv_2d_8_shift,
+    .q.corrected = conv_2d_8_corrected,
+    .q.correction = conv_2d_8_correction,
 #endif
 };
 
 /* convolution 1x1, stride 2x2: 16x16x32 -> 8x8x64; resnet8/quant_stack3_shortcut/BiasAdd;resnet8/quant_stack3_shortcut/Conv2D;resnet8/quant_stack3_shortcut/BiasAdd/ReadVariableOp1 */
 static const conv_layer conv_2d_9 = {
-    .q.scheme = SCHEME_NEAR,
-    .q.multiplier = conv_2d_9_multiplier,
-    .q.bias = conv_2d_9_bias,
-    .q.offset = NULL,
-    .q.shift = conv_2d_9_shift,
-    .q.zero_point = 77,
+    .q.zero_point = 78,
     .q.smallest = -128,
     .q.largest = 127,
     .weights = conv_2d_9_weights,
-    .weight_sums = CONV_SUMS(conv_2d_9_sums),
     .depth = 32,
+    .rows_at_once = 1,
     .in_height = 16,
     .in_width = 16,
     .in_channels = 32,
@@ -1687,19 +2110,35 @@ static const conv_layer conv_2d_9 = {
     .pad_y = 0,
     .pad_x = 0,
     .ring = 16,
-#if defined(MODEL_X86)
+#if defined(MODEL_HOST)
+    .q.scheme = SCHEME_CORRECTED,
+    .q.multiplier = conv_2d_9_host_multiplier,
+    .q.bias = conv_2d_9_host_bias,
+    .q.places = conv_2d_9_host_places,
+    .q.more = conv_2d_9_host_more,
+    .q.less = conv_2d_9_host_less,
+    .q.corrections = 192,
+    .q.padded = 64,
     .run_starts = conv_2d_9_runs,
     .runs = 1,
     .run = 32,
+    .pairs_fit = 1,
+#else
+    .q.scheme = SCHEME_LISTED,
+    .q.multiplier = conv_2d_9_multiplier,
+    .q.bias = conv_2d_9_bias,
+    .q.shift = conv_2d_9_shift,
+    .q.corrected = conv_2d_9_corrected,
+    .q.correction = conv_2d_9_correction,
 #endif
 };
 
 /* sum: 8x8x64; resnet8/quant_stack3_relu2/Relu;resnet8/quant_stack3_add/add */
 static const add_layer add_3 = {
-    .first = 182987,
-    .second = 1048576,
-    .offset = 11337969,
-    .shift = 19,
+    .first = 370086,
+    .second = 2047807,
+    .offset = 22852755,
+    .shift = 20,
     .zero = -128,
     .smallest = -128,
     .largest = 127,
@@ -1743,17 +2182,17 @@ static const table_layer quantize_1 = {
 
 /* fully connected: 1x1x64 -> 10; resnet8/quant_logits/MatMul;resnet8/quant_logits/BiasAdd */
 static const dense_layer fully_connected_1 = {
-    .q.scheme = SCHEME_LINE,
+    .q.scheme = SCHEME_LISTED,
     .q.multiplier = fully_connected_1_multiplier,
-    .q.bias = NULL,
-    .q.offset = fully_connected_1_offset,
+    .q.bias = fully_connected_1_bias,
     .q.shift = fully_connected_1_shift,
-    .q.zero_point = 10,
+    .q.corrected = fully_connected_1_corrected,
+    .q.correction = fully_connected_1_correction,
+    .q.zero_point = 12,
     .q.smallest = -128,
     .q.largest = 127,
     .weights = fully_connected_1_weights,
     .depth = 64,
-    .in_zero = -128,
     .out_channels = 10,
     .vectors = 1,
     .ring = 1,
@@ -1814,12 +2253,12 @@ static void group_3(const uint8_t *input, uint8_t flip, int8_t *output)
         const int32_t conv_2d_2_wanted = within(conv_2d_3_wanted + 1, 32);
     
         for (; conv_2d_2_rows < conv_2d_2_wanted; ++conv_2d_2_rows) {
-            conv_row(&conv_2d_2, arena.bytes + 0, arena.bytes + 17600 + (conv_2d_2_rows % 3) * 512, conv_2d_2_rows, arena.words + 4096);
+            conv_row(&conv_2d_2, arena.bytes + 0, arena.bytes + 17072 + (conv_2d_2_rows % 3) * 512, conv_2d_2_rows, arena.words + 4096);
         }
         for (; conv_2d_3_rows < conv_2d_3_wanted; ++conv_2d_3_rows) {
-            conv_row(&conv_2d_3, arena.bytes + 17600, arena.bytes + 17088 + (conv_2d_3_rows % 1) * 512, conv_2d_3_rows, arena.words + 4096);
+            conv_row(&conv_2d_3, arena.bytes + 17072, arena.bytes + 18608 + (conv_2d_3_rows % 1) * 512, conv_2d_3_rows, arena.words + 4096);
         }
-        add_row(&add_1, arena.bytes + 0, arena.bytes + 17088, arena.bytes + 0 + y * 512, y, NULL);
+        add_row(&add_1, arena.bytes + 0, arena.bytes + 18608, arena.bytes + 0 + y * 512, y, NULL);
     }
 }
 
@@ -1827,7 +2266,7 @@ static void group_3(const uint8_t *input, uint8_t flip, int8_t *output)
  * then conv_2d_5: convolution 3x3, stride 1x1: 16x16x32 -> 16x16x32
  * then conv_2d_6: convolution 1x1, stride 2x2: 32x32x16 -> 16x16x32
  * then add_2: sum: 16x16x32
- * keeps 3 rows of conv_2d_4, 1 rows of conv_2d_5, 1 rows of conv_2d_6; scratch at 18432 */
+ * keeps 3 rows of conv_2d_4, 1 rows of conv_2d_5, 1 rows of conv_2d_6; scratch at 16896 */
 static void group_4(const uint8_t *input, uint8_t flip, int8_t *output)
 {
     int32_t conv_2d_4_rows = 0;
@@ -1843,15 +2282,15 @@ static void group_4(const uint8_t *input, uint8_t flip, int8_t *output)
         const int32_t conv_2d_4_wanted = within(conv_2d_5_wanted + 1, 16);
     
         for (; conv_2d_4_rows < conv_2d_4_wanted; ++conv_2d_4_rows) {
-            conv_row(&conv_2d_4, arena.bytes + 0, arena.bytes + 16384 + (conv_2d_4_rows % 3) * 512, conv_2d_4_rows, arena.words + 4608);
+            conv_row(&conv_2d_4, arena.bytes + 0, arena.bytes + 18784 + (conv_2d_4_rows % 3) * 512, conv_2d_4_rows, arena.words + 4224);
         }
         for (; conv_2d_5_rows < conv_2d_5_wanted; ++conv_2d_5_rows) {
-            conv_row(&conv_2d_5, arena.bytes + 16384, arena.bytes + 19840 + (conv_2d_5_rows % 1) * 512, conv_2d_5_rows, arena.words + 4608);
+            conv_row(&conv_2d_5, arena.bytes + 18784, arena.bytes + 16384 + (conv_2d_5_rows % 1) * 512, conv_2d_5_rows, arena.words + 4224);
         }
         for (; conv_2d_6_rows < conv_2d_6_wanted; ++conv_2d_6_rows) {
-            conv_row(&conv_2d_6, arena.bytes + 0, arena.bytes + 17920 + (conv_2d_6_rows % 1) * 512, conv_2d_6_rows, arena.words + 4608);
+            conv_row(&conv_2d_6, arena.bytes + 0, arena.bytes + 18272 + (conv_2d_6_rows % 1) * 512, conv_2d_6_rows, arena.words + 4224);
         }
-        add_row(&add_2, arena.bytes + 17920, arena.bytes + 19840, arena.bytes + 0 + y * 512, y, NULL);
+        add_row(&add_2, arena.bytes + 18272, arena.bytes + 16384, arena.bytes + 0 + y * 512, y, NULL);
     }
 }
 
@@ -1863,7 +2302,7 @@ static void group_5(const uint8_t *input, uint8_t flip, int8_t *output)
     (void)flip;
     (void)output;
     for (int32_t y = 0; y < 8; ++y) {
-        conv_row(&conv_2d_7, arena.bytes + 0, arena.bytes + 13952 + y * 512, y, arena.words + 2048);
+        conv_row(&conv_2d_7, arena.bytes + 0, arena.bytes + 10944 + y * 512, y, arena.words + 2048);
     }
 }
 
@@ -1875,7 +2314,7 @@ static void group_6(const uint8_t *input, uint8_t flip, int8_t *output)
     (void)flip;
     (void)output;
     for (int32_t y = 0; y < 8; ++y) {
-        conv_row(&conv_2d_8, arena.bytes + 13952, arena.bytes + 12928 + y * 512, y, arena.words + 2048);
+        conv_row(&conv_2d_8, arena.bytes + 10944, arena.bytes + 15040 + y * 512, y, arena.words + 2048);
     }
 }
 
@@ -1887,7 +2326,7 @@ static void group_7(const uint8_t *input, uint8_t flip, int8_t *output)
     (void)flip;
     (void)output;
     for (int32_t y = 0; y < 8; ++y) {
-        conv_row(&conv_2d_9, arena.bytes + 0, arena.bytes + 8832 + y * 512, y, arena.words + 2048);
+        conv_row(&conv_2d_9, arena.bytes + 0, arena.bytes + 9504 + y * 512, y, arena.words + 2048);
     }
 }
 
@@ -1899,7 +2338,7 @@ static void group_8(const uint8_t *input, uint8_t flip, int8_t *output)
     (void)flip;
     (void)output;
     for (int32_t y = 0; y < 8; ++y) {
-        add_row(&add_3, arena.bytes + 8832, arena.bytes + 12928, arena.bytes + 64 + y * 512, y, NULL);
+        add_row(&add_3, arena.bytes + 9504, arena.bytes + 15040, arena.bytes + 0 + y * 512, y, NULL);
     }
 }
 
@@ -1911,7 +2350,7 @@ static void group_9(const uint8_t *input, uint8_t flip, int8_t *output)
     (void)flip;
     (void)output;
     for (int32_t y = 0; y < 1; ++y) {
-        average_pool_row(&average_pool_2d_1, arena.bytes + 64, arena.bytes + 0 + y * 64, y, arena.words + 1040);
+        average_pool_row(&average_pool_2d_1, arena.bytes + 0, arena.bytes + 4096 + y * 64, y, arena.words + 1040);
     }
 }
 
@@ -1923,7 +2362,7 @@ static void group_10(const uint8_t *input, uint8_t flip, int8_t *output)
     (void)flip;
     (void)output;
     for (int32_t y = 0; y < 1; ++y) {
-        table_row(&quantize_1, arena.bytes + 0, arena.bytes + 168 + y * 64, y, NULL);
+        table_row(&quantize_1, arena.bytes + 4096, arena.bytes + 40 + y * 64, y, NULL);
     }
 }
 
@@ -1934,7 +2373,7 @@ static void group_11(const uint8_t *input, uint8_t flip, int8_t *output)
     (void)input;
     (void)flip;
     for (int32_t y = 0; y < 1; ++y) {
-        dense_row(&fully_connected_1, arena.bytes + 168, output + y * 10, y, arena.words + 0);
+        dense_row(&fully_connected_1, arena.bytes + 40, output + y * 10, y, arena.words + 0);
     }
 }
 

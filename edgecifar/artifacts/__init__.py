@@ -1,6 +1,6 @@
 """The objects that travel between the stages, each with its one file form."""
 
-from edgecifar.artifacts.bundle import ArtifactEntry, Bundle, Manifest, Weights
+from edgecifar.artifacts.bundle import ArtifactEntry, Bundle, Manifest, Weights, open_trained
 from edgecifar.artifacts.dataset import Dataset, Preprocessing
 from edgecifar.artifacts.evidence import (
     Bin,
@@ -47,4 +47,5 @@ __all__ = [
     "Unit",
     "Verdict",
     "Weights",
+    "open_trained",
 ]

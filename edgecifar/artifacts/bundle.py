@@ -178,4 +178,13 @@ class Bundle:
         Raises:
             ModelError: The bundle has no `run.json`, or a damaged one.
         """
-        return Run(self.folder, RunRecord.read(self.folder / "run.json"))
+        return Run(self.folder, RunRecord.read(self.folder / "run.json"), is_bundled=True)
+
+
+def open_trained(folder: Path) -> Run:
+    """Returns the finished run in `folder`, or that from which the bundle there was exported.
+
+    Raises:
+        ModelError: There is neither, or the bundle was altered.
+    """
+    return Bundle.open(folder).run if (folder / "manifest.json").is_file() else Run.open(folder)

@@ -96,6 +96,8 @@ class Run:
 
     folder: Path
     record: RunRecord
+    is_bundled: bool = False
+    """Whether the folder is a bundle, which keeps no float model but that before any compression."""
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -119,8 +121,8 @@ class Run:
 
     @property
     def model_path(self) -> Path:
-        """The float model, pruned where the run was pruned."""
-        return self.folder / "model.keras"
+        """The float model, pruned where the run was pruned; of a bundle, that before any compression."""
+        return self.folder / ("reference.keras" if self.is_bundled else "model.keras")
 
     @property
     def reference_path(self) -> Path:

@@ -114,7 +114,11 @@ def train(
 
 def compress(
     run: Annotated[
-        Path | None, typer.Argument(help="Folder of a run.  [default: the newest in runs/]")
+        Path | None,
+        typer.Argument(
+            help="Folder of a run, or of a bundle, whose model before any compression is taken."
+            "  [default: the newest run in runs/]"
+        ),
     ] = None,
     prune: Annotated[
         float | None, typer.Option(min=0, max=0.99, help="Share of weights to set to zero, 0 to 0.99.")
@@ -151,12 +155,13 @@ def compress(
     Examples:
       edgecifar compress --qat                       the newest run, for int8
       edgecifar compress runs/mine --prune 0.6 --qat --distill 0.9
+      edgecifar compress exported/mine --qat --saturation-safe --out runs/mine
     """
-    from edgecifar.artifacts import Run
+    from edgecifar.artifacts import open_trained
 
     _refuse_both(resume, force)
     pipeline = load_pipeline_with_tensorflow()
-    opened = Run.open(run) if run else say_which(pipeline.newest_run())
+    opened = open_trained(run) if run else say_which(pipeline.newest_run())
     spec = opened.record.recipe.compression
     pruning, quantization = spec.pruning, spec.quantization
     if prune is not None or qat:

@@ -58,7 +58,7 @@ def compress(
     Begun afresh or continued from the checkpoints in `folder`.
 
     Args:
-        run: A trained run.
+        run: A trained run, or a bundle's.
         spec: What to do.
         train_data: The images that the run learned from.
         validation: The images held out of them.
@@ -78,6 +78,9 @@ def compress(
         raise RecipeError("There is nothing to compress.", "Ask for --prune SPARSITY, --qat or both.")
     tuner = _Tuner(run, train_data, validation, folder, place(device), progress)
     rows = read_history(run.history_path)
+    if run.is_bundled:
+        # What had been done to the model before it was exported is done anew.
+        rows = tuple(row for row in rows if row.phase == "train")
     model = read_model(run)
     precisions = []
     if spec.pruning.sparsity:

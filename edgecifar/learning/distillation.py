@@ -9,7 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 import tf_keras
 
-from edgecifar.artifacts import Bundle, Dataset, Preprocessing, Run, Teacher
+from edgecifar.artifacts import Dataset, Preprocessing, Run, Teacher, open_trained
 from edgecifar.artifacts.files import sha256
 from edgecifar.errors import ModelError, TrainingError
 from edgecifar.recipe import DistillationSpec
@@ -102,7 +102,7 @@ def open_teacher(spec: DistillationSpec, train_data: Dataset, preprocessing: Pre
             f"{named} is neither a finished run nor a bundle of one.",
             "Train it first, or name another with --set training.distillation.teacher=RUN.",
         )
-    run = Bundle.open(folder).run if (folder / "manifest.json").is_file() else Run.open(folder)
+    run = open_trained(folder)
     record, theirs = run.record, run.record.preprocessing
     if record.class_names != train_data.class_names:
         raise TrainingError(

@@ -139,7 +139,7 @@ def compress(
     """Prunes a run, trains it quantization-aware, or both.
 
     Args:
-        run: What to compress; its float model is the start.
+        run: What to compress; its float model is the start (of a bundle's, that before any compression).
         spec: What to do; None: what the run's recipe says, or what was started where it is resumed.
         data_dir: Where the images lie, as for `train`.
         out: Folder of the new run; None: `runs/NAME-compressed`.

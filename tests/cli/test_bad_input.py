@@ -274,10 +274,6 @@ def test_a_bundle_with_an_altered_artifact_is_told(
         assert f"{model}: altered since it was exported.\n       Export the bundle again." in message
 
 
-def test_a_bundle_is_no_run(refused: Any, made: Any) -> None:
-    assert "a bundle, not a run." in refused("compress", made.bundle)
-
-
 def test_a_bundle_beside_the_runs_is_not_taken_for_the_newest(
     refused: Any, made: Any, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from edgecifar.learning.recording import read_history
 from edgecifar.pipeline import making
 
 QUICK = ["--set", "model.name=shallow3", "--set", "training.epochs=1", "--device", "cpu"]
@@ -38,6 +39,30 @@ def test_train_without_compression_then_compress(invoke: Any, tmp_path: Path) ->
     assert record["recipe"]["compression"]["quantization"]["distillation"] == 0.5
     assert record["recipe"]["compression"]["quantization"]["saturation_safe"] is True
     assert (folder / "qat.h5").is_file()
+
+
+def test_a_bundle_is_compressed_from_its_reference(invoke: Any, made: Any, tmp_path: Path) -> None:
+    command = ("compress", made.bundle, "--qat", "--epochs", 1, "--device", "cpu", "--json")
+    compressed = invoke(*command, "--out", "again")
+    assert compressed.status == 0
+    folder = tmp_path / "again"
+    exported = json.loads((made.bundle / "run.json").read_text(encoding="utf-8"))
+    assert compressed.json["parent"] == exported["name"]
+    # What was exported had been pruned; its reference had not, and pruning is not asked for now.
+    assert exported["sparsity"] > 0.4
+    assert compressed.json["sparsity"] < 0.01
+    assert (folder / "reference.keras").read_bytes() == (made.bundle / "reference.keras").read_bytes()
+    phases = [row.phase for row in read_history(folder / "history.csv")]
+    assert set(phases) == {"train", "quantize"}
+    assert phases.count("quantize") == 1
+
+
+def test_an_altered_bundle_is_not_compressed(refused: Any, made: Any, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(made.bundle, bundle)
+    with (bundle / "reference.keras").open("ab") as file:
+        file.write(b"0")
+    assert "reference.keras: altered since it was exported." in refused("compress", bundle, "--qat")
 
 
 @pytest.fixture

@@ -29,7 +29,8 @@ public final class OnnxClassifier: Classifying {
         let outputs = try session.run(
             withInputs: ["image": input], outputNames: [name], runOptions: nil)
         guard let output = outputs[name] else { throw ClassifierError.missing(name) }
-        return probabilities(try output.tensorData() as Data)
+        // The bytes belong to `output`, which has to outlive them.
+        return try withExtendedLifetime(output) { probabilities(try output.tensorData() as Data) }
     }
 
     /// The model's input for an image.

@@ -3,7 +3,8 @@
 The converter leaves ELU in float between a DEQUANTIZE and a QUANTIZE. LiteRT's int8 kernels (built-in and
 XNNPACK) read the output from a table of the 256 inputs: round(elu(scale * (q - zero point)) / output scale),
 halves away from zero. ONNX Runtime has no such kernel, and is quicker with three float nodes than with a
-table (`Gather`); most often they give the very same 256 numbers, and where they do not, the table is used.
+table (`Gather`); most often they give the very same 256 numbers. Where they do not, or where one lies so near
+to a half step that another build of ONNX Runtime might round it otherwise, the table is used.
 """
 
 from collections.abc import Iterable
@@ -18,6 +19,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from edgecifar.exporting.graph import arrays, readers, writer
 from edgecifar.exporting.options import SMALLEST_OPSET
+from edgecifar.exporting.roundings import CLEARANCE, clearance
 from edgecifar.exporting.tflite_codes import pack, unpacked_code_of
 
 MADE_BY = "ELU made an int8 operator"
@@ -117,15 +119,23 @@ def follow_tflite(graph: onnx.GraphProto) -> None:
             continue
         if after is None or after.op_type != "QuantizeLinear":
             continue
-        table = _table(constants, before, after)
-        if not np.array_equal(_as_floats(graph, (before, elu, after)), table):
+        steps, table = _table(constants, before, after)
+        # The exponential errs in proportion to 1, not to its result less 1.
+        scale, zero_point = (constants[name] for name in after.input[1:3])
+        lowest = -128 if zero_point.dtype == np.int8 else 0
+        distance = clearance(steps, lowest - int(zero_point), 1 / float(scale))
+        as_floats = _as_floats(graph, (before, elu, after))
+        if distance < CLEARANCE or not np.array_equal(as_floats, table):
             _look_up(graph, before.input[0], after, table)
 
 
 def _table(
     constants: dict[str, NDArray[Any]], before: onnx.NodeProto, after: onnx.NodeProto
-) -> NDArray[np.uint8 | np.int8]:
-    """Returns the output for each byte, in the order of the bytes, as LiteRT's int8 kernel computes it."""
+) -> tuple[NDArray[np.float32], NDArray[np.uint8 | np.int8]]:
+    """Returns the output for each byte, in the order of the bytes, as LiteRT's int8 kernel computes it.
+
+    First in steps of the output's scale, then as the integers that they round to.
+    """
     scale, zero_point, out_scale, out_zero_point = (
         constants[name] for node in (before, after) for name in node.input[1:3]
     )
@@ -135,8 +145,7 @@ def _table(
     steps = np.where(real < 0, np.expm1(np.minimum(real, 0)), real) / out_scale
     rounded = np.sign(steps) * np.floor(np.abs(steps) + np.float32(0.5)) + int(out_zero_point)
     limits = np.iinfo(dtype)
-    result: NDArray[np.uint8 | np.int8] = np.clip(rounded, limits.min, limits.max).astype(dtype)
-    return result
+    return steps, np.clip(rounded, limits.min, limits.max).astype(dtype)
 
 
 def _as_floats(graph: onnx.GraphProto, nodes: tuple[onnx.NodeProto, ...]) -> NDArray[Any]:

@@ -68,7 +68,7 @@ def quantize(
     if weights is WeightRange.SAFE:
         content, made_by = saturation.make_safe(content, source), f"{made_by}, {saturation.MADE_BY}"
     origin = Weights.CALIBRATED if qat_model is None else Weights.QAT
-    return Quantized(roundings.align_additions(content), origin, made_by, used)
+    return Quantized(roundings.settle(content), origin, made_by, used)
 
 
 def choose_calibration(run: Run, images: Dataset) -> Dataset:

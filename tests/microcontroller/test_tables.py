@@ -8,7 +8,7 @@ from edgecifar.choices import Numerics
 from edgecifar.microcontroller.operators.tables import outputs
 from edgecifar.microcontroller.reading import read
 
-SCALES = (2.0**-8, 2.0**-4, 0.0031, 0.017, 0.093, 0.4)
+SCALES = (2.0**-8, 2.0**-4, 0.0031, 0.017, 0.093, 0.4, 6.1, 13.2, 300.0)
 ZERO_POINTS = (-128, -3, 127)
 
 

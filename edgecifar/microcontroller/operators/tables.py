@@ -141,14 +141,17 @@ def _fixed_curve(operator: Operator) -> Integers:
     curve, places = _FIXED_CURVES[operator.kind]
     source, result = operator.input(0), operator.output
     fraction = 31 - _FIXED_BITS
-    multiplier, exponent = fixedpoint.quantize_multiplier(float(source.scale) * 2.0**fraction)
+    # Not by QuantizeMultiplier, which ends at 2^30.
+    mantissa, exponent = math.frexp(float(source.scale) * 2.0**fraction)
+    multiplier = math.floor(mantissa * 2.0**31 + 0.5)
     radius = math.floor(((1 << _FIXED_BITS) - 1) * 2.0**fraction / 2.0**exponent)
     centred = _INPUTS - source.zero_point
     inside = np.clip(centred, 1 - radius, radius - 1)
     steps = fixedpoint.rounding_shift(
         curve(fixedpoint.multiply(inside, multiplier, exponent), _FIXED_BITS), 31 - places
     )
-    steps = np.where(centred >= radius, 1 << places, np.where(centred <= -radius, -(1 << places), steps))
+    # In this order: with a scale so large that the radius is 0, the zero point itself is at the lower end.
+    steps = np.where(centred <= -radius, -(1 << places), np.where(centred >= radius, 1 << places, steps))
     return steps + np.int64(result.zero_point)
 
 

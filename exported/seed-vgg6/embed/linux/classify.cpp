@@ -2,7 +2,9 @@
 //
 //     ./classify FOLDER photo.ppm        FOLDER is where this file lies; a binary PPM (P6) of any size
 //
-// Without a picture it runs the self-check and ends. Other pictures become one with: convert photo.jpg photo.ppm
+// Without a picture it runs the self-check and ends. Other files become one with:
+//
+//     convert photo.jpg -auto-orient photo.ppm
 
 #include <onnxruntime_cxx_api.h>
 

@@ -60,15 +60,24 @@ def self_check(classify: Callable[[np.ndarray], np.ndarray]) -> float:
     return largest
 
 
+def read(path: str) -> np.ndarray:
+    """Returns a picture, uint8 (h, w, 3) RGB: turned upright as its EXIF data say, transparent parts on white."""
+    from PIL import Image, ImageOps  # pip install pillow
+
+    try:
+        with Image.open(path) as picture:
+            upright = ImageOps.exif_transpose(picture).convert("RGBA")
+    except OSError as error:
+        raise SystemExit(f"{path}: cannot be read as a picture ({error})") from error
+    white = Image.new("RGBA", upright.size, "white")
+    return np.asarray(Image.alpha_composite(white, upright).convert("RGB"))
+
+
 def main(classify: Callable[[np.ndarray], np.ndarray]) -> None:
     largest = self_check(classify)
     print(f"self-check: {GOLDEN_IMAGES} golden images, largest difference {largest:g} of {TOLERANCE:g} allowed")
     for path in sys.argv[1:]:
-        from PIL import Image  # pip install pillow
-
-        with Image.open(path) as picture:
-            image = shrink(np.asarray(picture.convert("RGB")))
-        scores = classify(image)
+        scores = classify(shrink(read(path)))
         for index in np.argsort(-scores, kind="stable")[:3]:
             print(f"{path}\t{LABELS[index]}\t{100 * scores[index]:.1f} %")
 

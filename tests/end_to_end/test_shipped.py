@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgecifar.artifacts import ArtifactEntry, Bundle, ParityReport
+from edgecifar.artifacts import ArtifactEntry, Bundle, ParityReport, RunRecord
 from edgecifar.choices import Source, Split
 from edgecifar.data import load_dataset
-from edgecifar.recipe import DataSpec
+from edgecifar.recipe import DataSpec, load_recipe, shipped_recipes
 from edgecifar.runtimes import default_runtimes_for, get_runtime
 from edgecifar.verification.feeding import Feeding
 from edgecifar.verification.metrics import count_correct
@@ -38,6 +38,15 @@ def int8_artifacts() -> list[tuple[Path, str]]:
 each_int8_artifact = pytest.mark.parametrize(
     ("folder", "file"), int8_artifacts(), ids=lambda value: getattr(value, "name", value)
 )
+
+
+@pytest.mark.parametrize("folder", BUNDLES, ids=lambda folder: str(folder.name))
+def test_a_shipped_recipe_is_the_bundle_s(folder: Path) -> None:
+    """Whatever it was called when the bundle was made."""
+    made_with = RunRecord.read(folder / "run.json").recipe
+    unnamed = {"name": "", "description": ""}
+    shipped = [load_recipe(path).model_copy(update=unnamed) for path in shipped_recipes()]
+    assert made_with.model_copy(update=unnamed) in shipped
 
 
 def test_there_are_bundles() -> None:

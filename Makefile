@@ -78,7 +78,7 @@ test-mcu: export EDGECIFAR_MCU_IMAGES = $(MCU_IMAGES)
 test-mcu: $(STAMP)  ## Generated C against the engines, here and on emulated boards (needs clang, Arm's gcc, qemu)
 	@log=$$(mktemp); status=0; \
 	$(BIN)/pytest -p no:cacheprovider $(RANDOM_TESTS) > "$$log" 2>&1 & random=$$!; \
-	$(BIN)/pytest $(MCU_TESTS) --ignore $(RANDOM_TESTS) || status=1; \
+	$(BIN)/pytest -m mcu $(MCU_TESTS) --ignore $(RANDOM_TESTS) || status=1; \
 	wait $$random || status=1; cat "$$log"; rm "$$log"; exit $$status
 
 test-nightly: RANDOM_NETWORKS := 1000

@@ -30,7 +30,7 @@ from onnx_results import Cpu, Measured, OnCpu, Row, bits_table, figures, speed_t
 from onnx_variants import CALIBRATION_IMAGES, make_files
 from timing import HIDDEN_FLAGS, Machine, Outcome, Spread, positive, ratios, tell
 
-from edgecifar.artifacts import Dataset, Preprocessing, Run
+from edgecifar.artifacts import Dataset, Preprocessing, Run, open_trained
 from edgecifar.choices import Split
 from edgecifar.data import load_dataset
 from edgecifar.errors import EdgecifarError, EngineMissingError
@@ -171,7 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", type=Path)
+    parser.add_argument("run", type=Path, help="a run, or a bundle, of which the float model")
     parser.add_argument("--data-dir", type=Path, help="CIFAR-10's archive, or the folder that holds it")
     parser.add_argument("--repeats", type=positive, default=30, help="rounds that count, on each CPU")
     parser.add_argument("--images", type=positive, default=10_000, help="test images")
@@ -195,7 +195,7 @@ def _benchmark(arguments: argparse.Namespace) -> None:
             raise EngineMissingError(reason)
     if arguments.masked and HIDDEN_FLAGS in os.environ:
         raise EngineMissingError("--masked measures from the whole processor on: run it without masked.py.")
-    run = Run.open(arguments.run)
+    run = open_trained(arguments.run)
     measured = compare(run, arguments, machine)
     settings: dict[str, str | int | float] = {
         "run": run.record.name, "repeats": arguments.repeats, "calls a repeat": CALLS,

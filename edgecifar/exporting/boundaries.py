@@ -7,7 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgecifar.errors import ExportError
 from edgecifar.exporting.graph import Quantization, arrays, readers, rewire, writer
 from edgecifar.exporting.options import Io
-from edgecifar.exporting.qdq import MOVERS
+from edgecifar.exporting.qdq import MOVERS, PAD
 
 _DTYPES = {
     TensorProto.FLOAT: Io.FLOAT32,
@@ -68,10 +68,13 @@ def _inner(graph: onnx.GraphProto, value: onnx.ValueInfoProto) -> Quantization:
 
 def _input_quantizers(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     """Returns the quantizers that read the input, behind operators that only move it."""
-    found, pending = [], [graph.input[0].name]
+    value = graph.input[0]
+    # A Pad of floats would not be one of the integers that they are quantized to.
+    movers = MOVERS if _DTYPES[value.type.tensor_type.elem_type] is Io.FLOAT32 else {*MOVERS, PAD}
+    found, pending = [], [value.name]
     while pending:
         for node in readers(graph, pending.pop()):
-            if node.op_type in MOVERS:
+            if node.op_type in movers:
                 pending.append(node.output[0])
             elif node.op_type in {"QuantizeLinear", "DequantizeLinear"}:
                 found.append(node)

@@ -3,7 +3,8 @@
 Its three input channels fit none of the kernels that read the image in place (they take channels by fours):
 ONNX Runtime copies the patch of each pixel, three times nine bytes, which takes longer than the products. A
 convolution that computes four columns at once copies half the bytes, in a quarter of the pieces. It
-multiplies more, by zeros, which is worth it for few output channels only.
+multiplies more, by zeros, which is worth it for few output channels only. And if it reads the image in blocks
+of four columns, which are twelve channels side by side, nothing is copied at all.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from edgecifar.exporting.graph import arrays, readers, rewire, writer
-from edgecifar.runtimes.columns import join_columns
+from edgecifar.runtimes.columns import block_weights, join_columns
 
 _KERNELS_TAKE = 4
 """Input channels are multiples of this for the kernels that need no copy."""
@@ -34,6 +35,10 @@ class _Stem:
     dequantizers: tuple[onnx.NodeProto, ...]
     """Of its weights, and of its bias if it has one."""
     columns: int
+    pads: tuple[int, int, int, int]
+    """Rows and columns of padding: top, left, bottom, right."""
+    image: tuple[int, int]
+    """Height and width."""
     shape: tuple[int, int, int]
     """Of the result: height, width, channels."""
 
@@ -56,12 +61,18 @@ def join_first_columns(graph: onnx.GraphProto) -> None:
             if constants[name].ndim == 1 and constants[name].size > 1
         }
     source = stem.dequantizers[0].input[0]
-    joined = join_columns(np.moveaxis(constants[source], 1, -1), stem.columns)
-    made[source] = np.ascontiguousarray(np.moveaxis(joined, -1, 1))
+    weights = join_columns(np.moveaxis(constants[source], 1, -1), stem.columns)
+    strides, pads = (1, stem.columns), stem.pads
+    turn = _only_turn(graph, stem.conv)
+    if turn is not None and stem.columns * weights.shape[-1] % _KERNELS_TAKE == 0:
+        weights = block_weights(weights, stem.columns)
+        strides, pads = (1, 1), (pads[0], 0, pads[2], 0)
+        _read_in_blocks(graph, stem, turn, weights.shape[2:])
+    made[source] = np.ascontiguousarray(np.moveaxis(weights, -1, 1))
     for constant in graph.initializer:
         if constant.name in made:
             constant.CopyFrom(numpy_helper.from_array(made[constant.name], constant.name))
-    _set(stem.conv, kernel_shape=joined.shape[1:3], strides=(1, stem.columns))
+    _set(stem.conv, kernel_shape=weights.shape[1:3], strides=strides, pads=pads)
     _part(graph, stem)
 
 
@@ -87,7 +98,9 @@ def _find(graph: onnx.GraphProto, constants: dict[str, NDArray[Any]]) -> _Stem |
     columns = next((count for count, most in _COLUMNS if channels <= most and width % count == 0), 1)
     if inputs % _KERNELS_TAKE == 0 or columns == 1 or kernel[1] == 1:
         return None
-    return _Stem(conv, quantize, dequantizers, columns, (height, width, channels))
+    return _Stem(
+        conv, quantize, dequantizers, columns, (top, left, bottom, right), size, (height, width, channels)
+    )
 
 
 def _own_dequantizers(
@@ -127,6 +140,48 @@ def _image_size(graph: onnx.GraphProto, conv: onnx.NodeProto) -> tuple[int, int]
         tensor = node.input[0]
     sizes = [size.dim_value for size in value.type.tensor_type.shape.dim]
     return (sizes[1], sizes[2]) if turns == [_TO_FIRST] and len(sizes) == 4 and all(sizes[1:]) else None
+
+
+def _only_turn(graph: onnx.GraphProto, conv: onnx.NodeProto) -> onnx.NodeProto | None:
+    """Returns the node that puts the image's integers channels first, if it does so for this layer only."""
+    dequantize = writer(graph, conv.input[0])
+    turn = None if dequantize is None else writer(graph, dequantize.input[0])
+    if dequantize is None or turn is None or turn.op_type != "Transpose":
+        return None
+    is_shared = any(len(readers(graph, node.output[0])) > 1 for node in (turn, dequantize))
+    return None if is_shared else turn
+
+
+def _read_in_blocks(
+    graph: onnx.GraphProto, stem: _Stem, turn: onnx.NodeProto, kernel: tuple[int, int]
+) -> None:
+    """Puts padding and a reshape before the node that turns the image.
+
+    Args:
+        graph: Changed in place.
+        stem: Whose image it is.
+        turn: Its image's transpose.
+        kernel: Blocks that the kernel is wide, and their channels.
+    """
+    height, width = stem.image
+    _, left, _, _ = stem.pads
+    blocks, channels = stem.shape[1] // stem.columns + kernel[0] - 1, kernel[1]
+    right = stem.columns * blocks - width - left
+    dequantize = readers(graph, turn.output[0])[0]
+    image = turn.input[0]
+    padded, joined, pads, shape = (f"{image}/{part}" for part in ("padded", "blocks", "pads", "shape"))
+    for name, values in (
+        (pads, [0, 0, left, 0, 0, 0, right, 0]),
+        (shape, [0, height, blocks, channels]),  # 0: as many images as come
+    ):
+        graph.initializer.append(numpy_helper.from_array(np.array(values, np.int64), name))
+    graph.node.extend(
+        [
+            helper.make_node("Pad", [image, pads, dequantize.input[2]], [padded]),
+            helper.make_node("Reshape", [padded, shape], [joined]),
+        ]
+    )
+    turn.input[0] = joined
 
 
 def _set(node: onnx.NodeProto, **attributes: tuple[int, ...]) -> None:

@@ -23,6 +23,8 @@ MOVERS = {
 """Operators that may stand between quantized tensors: they move integers and compute nothing with them."""
 _JOINTS = {"Concat", "Split"}
 """The same, with several inputs or outputs of one scale and zero point."""
+PAD = "Pad"
+"""Moves integers too, and puts one of its own beside them."""
 _BYTES = {TensorProto.INT8, TensorProto.UINT8}
 
 
@@ -38,8 +40,10 @@ def set_activations(model: onnx.ModelProto, activations: Activations) -> None:
         ExportError: An operator computes with the integers themselves: a shift would change its result.
     """
     graph = model.graph
-    _check_movers(graph)
+    integers = _integers(graph)
     dtype = np.dtype(activations.value)
+    for node in [node for node in graph.node if node.op_type == PAD and node.input[0] in integers]:
+        _move_padding(graph, node, dtype)
     _own_parameters(graph, dtype)
     _drop_idle_pairs(graph)
     for value in (*graph.input, *graph.output):
@@ -47,8 +51,8 @@ def set_activations(model: onnx.ModelProto, activations: Activations) -> None:
             value.type.tensor_type.elem_type = onnx.helper.np_dtype_to_tensor_dtype(dtype)
 
 
-def _check_movers(graph: onnx.GraphProto) -> None:
-    """Integer tensors are those on the integer side of a quantizer, and what movers make of them."""
+def _integers(graph: onnx.GraphProto) -> set[str]:
+    """Returns the tensors on the integer side of a quantizer, and what movers make of them."""
     constants = arrays(graph)
     integers = {node.output[0] for node in graph.node if node.op_type == "QuantizeLinear"}
     integers |= {value.name for value in graph.input if value.type.tensor_type.elem_type in _BYTES}
@@ -56,7 +60,8 @@ def _check_movers(graph: onnx.GraphProto) -> None:
     while pending:
         tensor = pending.pop()
         for node in readers(graph, tensor):
-            if (node.op_type in MOVERS and node.input[0] == tensor) or node.op_type in _JOINTS:
+            is_mover = node.op_type in MOVERS or node.op_type == PAD
+            if (is_mover and node.input[0] == tensor) or node.op_type in _JOINTS:
                 if node.op_type == "Concat" and constants.keys() & {*node.input}:
                     raise ExportError("ONNX export has no rule for Concat of integers and constants.")
                 fresh = [name for name in node.output if name not in integers]
@@ -64,6 +69,34 @@ def _check_movers(graph: onnx.GraphProto) -> None:
                 pending += fresh
             elif node.op_type not in _QUANTIZERS:
                 raise ExportError(f"ONNX export has no rule for {node.op_type} on quantized integers.")
+    return integers
+
+
+def _move_padding(graph: onnx.GraphProto, node: onnx.NodeProto, dtype: "np.dtype[np.generic]") -> None:
+    """Gives a Pad of integers a value of the data type that they will have; without one, ONNX takes a 0."""
+    constants = arrays(graph)
+    given = node.input[2] if len(node.input) > 2 else ""
+    if given and given not in constants:
+        raise ExportError(f"The padding {given} is computed while the model runs.")
+    value = constants[given] if given else np.zeros((), _data_type(graph, node.input[0]))
+    name = f"{node.output[0]}/value"
+    moved = value if value.dtype == dtype else _moved(value, dtype)
+    graph.initializer.append(numpy_helper.from_array(moved, name))
+    others = [*node.input[3:]]
+    del node.input[2:]
+    node.input.extend([name, *others])
+
+
+def _data_type(graph: onnx.GraphProto, tensor: str) -> "np.dtype[np.generic]":
+    """Returns the data type of integers, which a quantizer or the graph's input has."""
+    node = writer(graph, tensor)
+    while node is not None and node.op_type != "QuantizeLinear":
+        tensor = node.input[0]
+        node = writer(graph, tensor)
+    if node is not None:
+        return _parameters(arrays(graph), node)[1].dtype
+    value = next(value for value in graph.input if value.name == tensor)
+    return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))
 
 
 def _own_parameters(graph: onnx.GraphProto, dtype: "np.dtype[np.generic]") -> None:

@@ -9,7 +9,8 @@ import onnx
 
 from edgecifar.errors import ModelError
 from edgecifar.protocol import MODEL_INPUT, Array, Geometry, Layer, LayerKind, TensorInfo
-from edgecifar.runtimes.columns import part_columns
+from edgecifar.runtimes.columns import Blocks, open_blocks, part_columns
+from edgecifar.runtimes.onnx_blocks import find_blocks
 from edgecifar.runtimes.onnx_constants import Constants
 from edgecifar.runtimes.patches import same_padding
 
@@ -44,6 +45,8 @@ class Tap:
     tensor: str
     info: TensorInfo
     is_channels_first: bool = False
+    blocks: Blocks | None = None
+    """In which the tensor holds an image; None: it holds it column by column."""
 
 
 @dataclass(slots=True)
@@ -61,8 +64,11 @@ class _Draft:
     high: float = math.inf
     reads_flattened: bool = False
     """Whether it reads an image that was flattened channels first."""
-    columns: int = 1
-    """Of the result, which the node computes at once; weights and bias are those of one."""
+    blocks: Blocks | None = None
+    """In which it reads the image."""
+    sides: tuple[int, int] | None = None
+    """Of a convolution of stride 1 that computes several columns at once, columns of padding that other nodes
+    add left and right; weights and bias are those of one column. None: it computes one at a time."""
 
 
 class GraphReader:
@@ -84,6 +90,7 @@ class GraphReader:
         self._flattened: set[str] = set()
         # What DynamicQuantizeLinear quantized, by a scale that no one but it knows.
         self._before: dict[str, str] = {}
+        self._blocks = find_blocks(graph, self._constants)
         self._drafts: list[_Draft] = []
         self._infos: dict[str, TensorInfo] = {given[0].name: TensorInfo(given[0].name, (), dtype)}
         self.image = Tap(given[0].name, self._infos[given[0].name])
@@ -117,7 +124,7 @@ class GraphReader:
     def _add(self, node: onnx.NodeProto, sources: list[str]) -> None:
         source, output = sources[0], node.output[0]
         home = self._homes[source]
-        if node.op_type in _MOVERS:
+        if node.op_type in _MOVERS or output in self._blocks:
             self._move(node, source)
         elif len(sources) == 1 and node.op_type in _ARITHMETIC and home == MODEL_INPUT:
             self._homes[output] = home
@@ -161,12 +168,18 @@ class GraphReader:
         target, weights = self._constants.get(node.input[1]), draft.weights
         if draft.kind is not LayerKind.CONV or target is None or target.values.size != 4 or weights is None:
             return
-        columns = next((item.ints[1] for item in draft.node.attribute if item.name == "strides"), 1)
-        channels = int(target.values[-1])
-        parted = part_columns(weights, columns) if columns > 1 else None
+        channels, blocks = int(target.values[-1]), draft.blocks
+        if blocks is None:
+            columns = next((item.ints[1] for item in draft.node.attribute if item.name == "strides"), 1)
+            joined, sides = weights, (0, 0)
+        else:
+            columns, joined = blocks.columns, open_blocks(weights, blocks.columns)
+            spare = weights.shape[2] * columns - joined.shape[2]
+            sides = (blocks.left, blocks.right - spare)
+        parted = part_columns(joined, columns) if columns > 1 else None
         if parted is None or len(parted) != channels:
             return
-        draft.weights, draft.columns = parted, columns
+        draft.weights, draft.sides = parted, sides
         draft.bias = None if draft.bias is None else draft.bias[:channels]
         draft.scales = None if draft.scales is None else draft.scales[:channels]
         draft.tap = Tap(node.output[0], self._infos[node.output[0]])
@@ -197,6 +210,8 @@ class GraphReader:
         for marks in (self._channels_first, self._flattened):
             if source in marks:
                 marks.add(output)
+        if source in self._blocks:
+            self._blocks[output] = self._blocks[source]
         if source in self._infos:
             self._infos[output] = replace(self._infos[source], name=output)
 
@@ -271,9 +286,11 @@ class GraphReader:
         if draft.kind is LayerKind.ADD and len(sources) != 2:
             draft.kind = LayerKind.OTHER
         draft.reads_flattened = sources[0] in self._flattened
+        draft.blocks = self._blocks.get(sources[0])
         if not self._drafts:
             read = self._before.get(sources[0], sources[0])
-            self.image = Tap(read, self._infos[read], read in self._channels_first or first)
+            is_first = read in self._channels_first or first
+            self.image = Tap(read, self._infos[read], is_first, self._blocks.get(read))
         self._drafts.append(draft)
         self._homes[output] = place
         self._infos[output] = info
@@ -356,9 +373,11 @@ class GraphReader:
         else:
             kernel = (given["kernel_shape"][0], given["kernel_shape"][1])
         stride = tuple(given.get("strides", (1, 1)))
-        stride = (stride[0], stride[1] // draft.columns)
         dilation = tuple(given.get("dilations", (1, 1)))
         pads = tuple(given.get("pads", (0, 0, 0, 0)))
+        if draft.sides is not None:
+            (left, right), stride = draft.sides, (stride[0], 1)
+            pads = (pads[0], pads[1] + left, pads[2], pads[3] + right)
         automatic = given.get("auto_pad", b"NOTSET").decode()
         if automatic.startswith("SAME"):
             pads = same_padding(automatic, source[:2], kernel, stride, dilation)

@@ -86,6 +86,8 @@ class TappedOnnx:
         outputs = tuple(_last(values[tap.tensor][:1], tap.is_channels_first) for tap in self._taps)
         first = self._image
         pixels = _last(first.info.dequantize(values[first.tensor][:1]), first.is_channels_first)
+        if first.blocks is not None:
+            pixels = first.blocks.open(pixels)
         return Taps(outputs, pixels, values[self._final][:1])
 
 

@@ -8,6 +8,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgecifar.exporting.first_layer import join_first_columns
 from edgecifar.exporting.graph import order
+from edgecifar.exporting.onnx import rewrite_int8
+from edgecifar.exporting.options import Activations, Io, WeightRange
 from edgecifar.runtimes.onnx_inspection import inspect
 from edgecifar.runtimes.onnx_layers import TappedOnnx
 
@@ -64,38 +66,74 @@ def joined(model):
     return changed
 
 
-def run(model, images):
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+def run(model, images, level=onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL):
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = level
+    content = model.SerializeToString()
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     return session.run(None, {"image": images})[0]
 
 
-def strides(model):
-    conv = next(node for node in model.graph.node if node.name == "stem")
-    return next((list(item.ints) for item in conv.attribute if item.name == "strides"), [1, 1])
+def weights(model):
+    return next(list(item.dims) for item in model.graph.initializer if item.name == "w")
 
 
 @pytest.mark.parametrize(
-    ("options", "columns"),
+    ("options", "expected"),
     [
-        ({}, 4),
-        ({"biases": 0}, 4),
-        ({"kernel": 5}, 4),
-        ({"inputs": 1}, 4),
-        ({"channels": 64}, 2),
-        ({"width": 6}, 2),
-        ({"pads": [0, 0, 0, 0], "width": 10}, 4),
+        # Four columns of three channels in a block, two blocks wide.
+        ({}, [4 * 8, 4 * 3, 3, 2]),
+        ({"biases": 0}, [4 * 8, 4 * 3, 3, 2]),
+        ({"kernel": 5}, [4 * 8, 4 * 3, 5, 2]),
+        ({"kernel": 5, "pads": [2, 1, 2, 3]}, [4 * 8, 4 * 3, 5, 2]),
+        ({"kernel": 7}, [4 * 8, 4 * 3, 7, 3]),
+        ({"inputs": 1}, [4 * 8, 4, 3, 2]),
+        ({"inputs": 2, "width": 6}, [2 * 8, 2 * 2, 3, 2]),
+        ({"pads": [0, 0, 0, 0], "width": 10}, [4 * 8, 4 * 3, 3, 2]),
+        # Blocks of two columns have six channels: column by column.
+        ({"channels": 64}, [2 * 64, 3, 3, 3 + 1]),
+        ({"width": 6}, [2 * 8, 3, 3, 3 + 1]),
     ],
+    ids=str,
 )
-def test_the_integers_stay(options, columns):
+def test_the_integers_stay(options, expected):
     model = network(**options)
     changed = joined(model)
-    assert strides(changed) == [1, columns]
+    assert weights(changed) == expected
     value = model.graph.input[0].type.tensor_type.shape.dim
     size = (5, *(one.dim_value for one in list(value)[1:]))
     images = np.random.default_rng(0).integers(0, 256, size).astype(np.uint8)
-    expected = run(model, images)
-    assert len(np.unique(expected)) > 20, "the outputs are no example"
-    np.testing.assert_array_equal(run(changed, images), expected)
+    outputs = run(model, images)
+    assert len(np.unique(outputs)) > 20, "the outputs are no example"
+    np.testing.assert_array_equal(run(changed, images), outputs)
+
+
+@pytest.mark.parametrize("activations", list(Activations))
+@pytest.mark.parametrize("io", list(Io))
+def test_a_file_with_blocks_can_be_rewritten(activations, io):
+    model = network()
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 4
+    made = rewrite_int8(joined(model).SerializeToString(), io, activations, WeightRange.FULL)
+    images = np.random.default_rng(2).integers(0, 256, (5, SIZE, SIZE, 3)).astype(np.uint8)
+    given = {
+        Io.UINT8: images,
+        Io.INT8: (images.astype(int) - 128).astype(np.int8),
+        Io.FLOAT32: (images.astype(np.float32) - 121) / 64,
+    }
+    # In float, whichever activations: the same sums.
+    level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    found = run(onnx.load_from_string(made), given[io], level)
+    if io is Io.FLOAT32:
+        found = np.round(found / np.float32(0.05)) + 128
+    expected = run(model, images, level).astype(int)
+    np.testing.assert_array_equal(found.astype(int) + (128 if io is Io.INT8 else 0), expected)
+
+
+def test_an_image_that_another_layer_reads_too_is_not_read_in_blocks():
+    model = network()
+    model.graph.node.append(helper.make_node("DequantizeLinear", ["x", "si", "zi"], ["other"]))
+    model.graph.output.append(helper.make_tensor_value_info("other", TensorProto.FLOAT, [None] * 4))
+    assert weights(joined(model)) == [4 * 8, 3, 3, 3 + 3]
 
 
 @pytest.mark.parametrize(
@@ -123,9 +161,15 @@ def test_weights_that_another_layer_reads_stay():
     assert joined(model) == model
 
 
-def test_a_reader_of_layers_sees_the_plain_convolution(tmp_path):
-    model = network()
-    images = np.random.default_rng(1).integers(0, 256, (3, SIZE, SIZE, 3)).astype(np.uint8)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"kernel": 5, "pads": [2, 1, 2, 3]}, {"pads": [0, 0, 0, 0], "width": 10}, {"channels": 64}],
+    ids=str,
+)
+def test_a_reader_of_layers_sees_the_plain_convolution(options, tmp_path):
+    model = network(**options)
+    size = (3, SIZE, options.get("width", SIZE), 3)
+    images = np.random.default_rng(1).integers(0, 256, size).astype(np.uint8)
     found = []
     for name, each in (("plain", model), ("joined", joined(model))):
         path = tmp_path / f"{name}.onnx"
@@ -141,3 +185,4 @@ def test_a_reader_of_layers_sees_the_plain_convolution(tmp_path):
         np.testing.assert_array_equal(getattr(parted, name), getattr(plain, name))
     for one, other in zip(outputs.outputs, others.outputs, strict=True):
         np.testing.assert_array_equal(other, one)
+    np.testing.assert_array_equal(others.image, outputs.image)

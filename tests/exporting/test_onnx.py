@@ -60,8 +60,8 @@ def test_the_int8_file_has_signed_weights_unsigned_activations_and_own_zero_poin
     constants = {item.name: onnx.numpy_helper.to_array(item) for item in graph.initializer}
     kernels = [array for array in constants.values() if array.ndim == 4]
     assert [(array.dtype, array.shape) for array in kernels] == [
-        # The first computes four columns at once.
-        ("int8", (4 * 8, 3, 3, 3 + 3)),
+        # The first computes four columns at once, of blocks of four.
+        ("int8", (4 * 8, 4 * 3, 3, 2)),
         ("int8", (16, 8, 3, 3)),
     ]
     parameters, channels = Counter(), []

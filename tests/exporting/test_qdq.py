@@ -263,3 +263,62 @@ def test_quantizations_are_in_the_metadata():
     content = graph.finish(model, None, rewrite(model, Io.UINT8))
     metadata = {item.key: item.value for item in onnx.load_from_string(content).metadata_props}
     assert metadata["quantization.image"] == '{"scale": 0.5, "zero_point": 100}'
+
+
+def padded_model(value, mode="constant", *, is_quantized=False):
+    """int8 or float32 (1, 4) -> integers -> Pad -> (1, 7) -> DequantizeLinear -> Relu -> int8."""
+    model = int8_model(RELU, [("pads", np.array([0, 1, 0, 2]))])
+    nodes, given = model.graph.node, []
+    if value is not None:
+        model.graph.initializer.append(numpy_helper.from_array(np.array(value, np.int8), "value"))
+        given = ["value"]
+    nodes[0].input[0] = "padded"
+    nodes.insert(0, helper.make_node("Pad", ["in", "pads", *given], ["padded"], mode=mode))
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 7
+    if is_quantized:
+        model.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT
+        nodes[0].input[0] = "integers"
+        nodes.insert(0, quantizer("QuantizeLinear", "in", "integers", "s", "z"))
+    return model
+
+
+@pytest.mark.parametrize("value", [None, -28, 7])
+@pytest.mark.parametrize("mode", ["constant", "edge"])
+@pytest.mark.parametrize("activations", list(Activations))
+def test_padding_of_integers_moves_with_them(value, mode, activations):
+    model = padded_model(value, mode)
+    expected = one_by_one(model.SerializeToString())
+    assert value in (None, -28) or mode == "edge" or np.all(expected[:, 0] == value)
+    quantizations = rewrite(model, Io.INT8, activations)
+    np.testing.assert_array_equal(one_by_one(graph.finish(model, None, quantizations)), expected)
+
+
+@pytest.mark.parametrize("io", [Io.INT8, Io.FLOAT32])
+def test_padding_behind_a_quantizer_moves_too(io):
+    model = padded_model(None, is_quantized=True)
+    content = model.SerializeToString()
+    reals = (EVERY.astype(np.float32) + 28) / 2
+    expected = np.concatenate([run(content, row[None]) for row in reals])
+    model.graph.output[0].type.tensor_type.elem_type = TensorProto.INT8
+    quantizations = rewrite(model, io)
+    made = graph.finish(model, None, quantizations)
+    found = np.concatenate([run(made, row[None]) for row in (EVERY if io is Io.INT8 else reals)])
+    np.testing.assert_array_equal(found if io is Io.INT8 else 2 * found - 28, expected)
+
+
+def test_padding_that_is_computed_is_refused():
+    model = padded_model(3)
+    del model.graph.initializer[-1]
+    model.graph.node.insert(0, helper.make_node("Identity", ["z"], ["value"]))
+    with pytest.raises(ExportError, match="value is computed while the model runs"):
+        rewrite(model, Io.UINT8)
+
+
+def test_a_pad_of_floats_is_no_boundary_of_integers():
+    model = padded_model(None, is_quantized=True)
+    quantize, pad = model.graph.node[0], model.graph.node[1]
+    quantize.input[0], quantize.output[0] = "padded_real", "padded"
+    pad.input[0], pad.output[0] = "in", "padded_real"
+    model.graph.node.insert(0, model.graph.node.pop(1))
+    with pytest.raises(ExportError, match="Pad reads it"):
+        rewrite(model, Io.UINT8)

@@ -23,13 +23,12 @@ def find_blocks(graph: onnx.GraphProto, constants: Constants) -> dict[str, Block
         if node.op_type in _QUANTIZERS and node.input[0] in images:
             images.add(node.output[0])
     found: dict[str, Blocks] = {}
-    for pad in graph.node:
-        reshapes = [node for node in graph.node if pad.output[0] in node.input]
-        is_pair = pad.op_type == "Pad" and [node.op_type for node in reshapes] == ["Reshape"]
-        if is_pair and pad.input[0] in images:
-            blocks = _blocks(sizes, *(constants.get(node.input[1]) for node in (pad, reshapes[0])))
+    for pad in [node for node in graph.node if node.op_type == "Pad" and node.input[0] in images]:
+        readers = [node for node in graph.node if pad.output[0] in node.input]
+        if [node.op_type for node in readers] == ["Reshape"]:
+            blocks = _blocks(sizes, *(constants.get(node.input[1]) for node in (pad, readers[0])))
             if blocks is not None:
-                found |= {pad.output[0]: blocks, reshapes[0].output[0]: blocks}
+                found |= {pad.output[0]: blocks, readers[0].output[0]: blocks}
     return found
 
 

@@ -77,10 +77,9 @@ def compress(
     if spec.is_empty:
         raise RecipeError("There is nothing to compress.", "Ask for --prune SPARSITY, --qat or both.")
     tuner = _Tuner(run, train_data, validation, folder, place(device), progress)
-    rows = read_history(run.history_path)
-    if run.is_bundled:
-        # What had been done to the model before it was exported is done anew.
-        rows = tuple(row for row in rows if row.phase == "train")
+    # Quantization-aware training leaves the float model as it was; a bundle's is that before any compression.
+    made_by = {"train"} if run.is_bundled else {"train", "prune"}
+    rows = tuple(row for row in read_history(run.history_path) if row.phase in made_by)
     model = read_model(run)
     precisions = []
     if spec.pruning.sparsity:

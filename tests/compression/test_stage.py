@@ -95,6 +95,16 @@ def test_the_history_goes_on_after_the_trainings(compressed_run: Run, small_run:
     assert compressed_run.record.duration_s == pytest.approx(sum(row.seconds for row in rows))
 
 
+def test_a_second_quantization_leaves_out_the_epochs_of_the_first(
+    compressed_run: Run, few_images: Split, tmp_path: Path
+) -> None:
+    spec = CompressionSpec(quantization=QuantizationSpec(qat=True, epochs=1))
+    again = compress_small(compressed_run, spec, few_images, tmp_path)
+    rows = read_history(again.history_path)
+    assert rows[:5] == read_history(compressed_run.history_path)[:5]
+    assert [(row.epoch, row.phase) for row in rows[3:]] == [(1, "prune"), (2, "prune"), (1, "quantize")]
+
+
 def test_the_recorded_accuracies_are_those_of_the_files(compressed_run: Run, few_images: Split) -> None:
     record, validation = compressed_run.record, few_images[1]
     assert compressed_run.qat_path

@@ -82,9 +82,7 @@ def _move_padding(graph: onnx.GraphProto, node: onnx.NodeProto, dtype: "np.dtype
     name = f"{node.output[0]}/value"
     moved = value if value.dtype == dtype else _moved(value, dtype)
     graph.initializer.append(numpy_helper.from_array(moved, name))
-    others = [*node.input[3:]]
-    del node.input[2:]
-    node.input.extend([name, *others])
+    node.input[2:3] = [name]
 
 
 def _data_type(graph: onnx.GraphProto, tensor: str) -> "np.dtype[np.generic]":

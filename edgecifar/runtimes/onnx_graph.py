@@ -64,8 +64,6 @@ class _Draft:
     high: float = math.inf
     reads_flattened: bool = False
     """Whether it reads an image that was flattened channels first."""
-    blocks: Blocks | None = None
-    """In which it reads the image."""
     sides: tuple[int, int] | None = None
     """Of a convolution of stride 1 that computes several columns at once, columns of padding that other nodes
     add left and right; weights and bias are those of one column. None: it computes one at a time."""
@@ -168,7 +166,7 @@ class GraphReader:
         target, weights = self._constants.get(node.input[1]), draft.weights
         if draft.kind is not LayerKind.CONV or target is None or target.values.size != 4 or weights is None:
             return
-        channels, blocks = int(target.values[-1]), draft.blocks
+        channels, blocks = int(target.values[-1]), self._blocks.get(draft.node.input[0])
         if blocks is None:
             columns = next((item.ints[1] for item in draft.node.attribute if item.name == "strides"), 1)
             joined, sides = weights, (0, 0)
@@ -286,7 +284,6 @@ class GraphReader:
         if draft.kind is LayerKind.ADD and len(sources) != 2:
             draft.kind = LayerKind.OTHER
         draft.reads_flattened = sources[0] in self._flattened
-        draft.blocks = self._blocks.get(sources[0])
         if not self._drafts:
             read = self._before.get(sources[0], sources[0])
             is_first = read in self._channels_first or first

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tf_keras
 
 from edgecifar.errors import ModelError, RecipeError
-from edgecifar.models import resnet8, vgg6
+from edgecifar.models import airbench, resnet8, vgg6
 from edgecifar.recipe import Form, ModelSpec
 
 
@@ -29,10 +29,13 @@ def build_model(
     tf_keras.utils.set_random_seed(seed)
     # Dropout then draws from a generator with a state of its own, which a training can set.
     tf_keras.backend.experimental.enable_tf_random_generator()
-    if spec.name == "resnet8":
+    if spec.name in ("airbench", "resnet8"):
         if spec.form is not Form.EDGE or any(spec.dropout):
-            raise RecipeError("[model] resnet8 has the edge form and no dropout.", "Remove form and dropout.")
-        return resnet8.build(spec, input_shape, classes)
+            raise RecipeError(
+                f"[model] {spec.name} has the edge form and no dropout.", "Remove form and dropout."
+            )
+        build = airbench.build if spec.name == "airbench" else resnet8.build
+        return build(spec, input_shape, classes)
     return vgg6.build(spec, input_shape, classes, convolutions=2 if spec.name == "vgg6" else 1)
 
 

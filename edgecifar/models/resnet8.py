@@ -2,6 +2,7 @@
 
 import tf_keras
 
+from edgecifar.models.layers import convolution
 from edgecifar.recipe import ModelSpec
 
 STACKS = ((16, 1), (32, 2), (64, 2))
@@ -19,22 +20,9 @@ def build(spec: ModelSpec, input_shape: tuple[int, int, int], classes: int) -> t
         classes: Length of the output.
     """
     layers = tf_keras.layers
-    regularizer = tf_keras.regularizers.L2(spec.l2) if spec.l2 else None
-
-    def convolution(x: object, width: int, size: int, stride: int, name: str, *, bias: bool) -> object:
-        return layers.Conv2D(
-            width * spec.width,
-            size,
-            strides=stride,
-            padding="same",
-            use_bias=bias,
-            kernel_initializer="he_normal",
-            kernel_regularizer=regularizer,
-            name=name,
-        )(x)
 
     def normalized(x: object, width: int, stride: int, name: str) -> object:
-        x = convolution(x, width, 3, stride, f"{name.format('conv')}", bias=False)
+        x = convolution(x, spec, width, 3, name.format("conv"), stride=stride)
         return layers.BatchNormalization(name=name.format("bn"))(x)
 
     image = layers.Input(input_shape, name="image")
@@ -43,7 +31,7 @@ def build(spec: ModelSpec, input_shape: tuple[int, int, int], classes: int) -> t
         branch = layers.ReLU(name=f"stack{index}_relu1")(normalized(x, width, stride, f"stack{index}_{{}}1"))
         branch = normalized(branch, width, 1, f"stack{index}_{{}}2")
         if stride != 1:
-            x = convolution(x, width, 1, stride, f"stack{index}_shortcut", bias=True)
+            x = convolution(x, spec, width, 1, f"stack{index}_shortcut", stride=stride, bias=True)
         x = layers.Add(name=f"stack{index}_add")([x, branch])
         x = layers.ReLU(name=f"stack{index}_relu2")(x)
     x = layers.AveragePooling2D((x.shape[1], x.shape[2]), name="pool")(x)

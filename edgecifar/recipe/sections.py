@@ -64,10 +64,10 @@ class Form(StrEnum):
 class ModelSpec(Part):
     """Which network."""
 
-    name: Literal["vgg6", "shallow3", "resnet8"] = "vgg6"
+    name: Literal["vgg6", "shallow3", "resnet8", "airbench"] = "vgg6"
     form: Annotated[Form, BY_VALUE] = Form.EDGE
     dropout: Annotated[list[Fraction], Field(min_length=3, max_length=3)] = [0.0, 0.0, 0.0]
-    """Rates after the three blocks. `resnet8` has none."""
+    """Rates after the three blocks. `resnet8` and `airbench` have none."""
     l2: NonNegative = 0.0
     """L2 penalty on convolution kernels, in the loss (the seed: 1e-4)."""
     width: Annotated[int, Field(ge=1, le=16), _added(1)] = 1

@@ -94,8 +94,10 @@ def test_ranges_start_where_the_float_models_activations_lie(
         (ModelSpec(form=Form.SEED), 6 * 3 + 1),
         # Seven ReLUs, a batch norm before each of three additions, two shortcuts, and the pool.
         (ModelSpec(name="resnet8"), 7 + 3 + 2 + 1 + 1),
+        # Seven ReLUs, and the logits.
+        (ModelSpec(name="airbench"), 7 + 1),
     ],
-    ids=["shallow3", "vgg6 of the seed", "resnet8"],
+    ids=["shallow3", "vgg6 of the seed", "resnet8", "airbench"],
 )
 def test_no_range_is_left_where_tfmot_starts_it(spec: ModelSpec, count: int) -> None:
     model = build_model(spec, (16, 16, 3), 10, seed=0)

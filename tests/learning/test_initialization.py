@@ -33,6 +33,14 @@ def test_the_first_layers_outputs_are_uncorrelated_and_come_with_their_negatives
     np.testing.assert_allclose(outputs[:, 16:], -outputs[:, :16], rtol=1e-5)
 
 
+def test_airbenchs_first_layer_is_whitened_whole(values: NDArray[np.float32]) -> None:
+    model = build_model(ModelSpec(name="airbench"), (16, 16, 3), 10, seed=0)
+    whiten(model, values)
+    outputs = convolutions(model)[0](values).numpy().reshape(-1, 24)
+    np.testing.assert_allclose(np.cov(outputs[:, :12], rowvar=False), np.eye(12), atol=0.02)
+    np.testing.assert_allclose(outputs[:, 12:], -outputs[:, :12], rtol=1e-5)
+
+
 def test_filters_beyond_the_components_stay_random(values: NDArray[np.float32]) -> None:
     model = build_model(ModelSpec(width=2), (16, 16, 3), 10, seed=0)
     before = convolutions(model)[0].kernel.numpy()

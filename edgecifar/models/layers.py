@@ -1,4 +1,4 @@
-"""What networks of the edge form are made of."""
+"""What all networks are made of."""
 
 import tf_keras
 
@@ -15,8 +15,9 @@ def convolution(
     stride: int = 1,
     padding: str = "same",
     bias: bool = False,
+    initializer: str = "he_normal",
 ) -> object:
-    """Returns x after a convolution that ReLUs follow, initialised for them (He et al. 2015).
+    """Returns x after a convolution.
 
     Args:
         x: Keras tensor (N, height, width, channels).
@@ -27,6 +28,7 @@ def convolution(
         stride: Pixels, down and to the right.
         padding: "same" or "valid".
         bias: False where a batch norm follows, which makes it useless.
+        initializer: Of the kernel, as Keras names it; the default is meant for ReLUs (He et al. 2015).
     """
     return tf_keras.layers.Conv2D(
         width * spec.width,
@@ -34,7 +36,7 @@ def convolution(
         strides=stride,
         padding=padding,
         use_bias=bias,
-        kernel_initializer="he_normal",
+        kernel_initializer=initializer,
         kernel_regularizer=tf_keras.regularizers.L2(spec.l2) if spec.l2 else None,
         name=name,
     )(x)

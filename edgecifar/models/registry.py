@@ -11,6 +11,9 @@ from edgecifar.errors import ModelError, RecipeError
 from edgecifar.models import airbench, resnet8, vgg6
 from edgecifar.recipe import Form, ModelSpec
 
+PLAIN = {"airbench": airbench.build, "resnet8": resnet8.build}
+"""Networks of the edge form alone, without dropout."""
+
 
 def build_model(
     spec: ModelSpec, input_shape: tuple[int, int, int], classes: int, seed: int
@@ -24,17 +27,16 @@ def build_model(
         seed: Of the initial weights; sets TensorFlow's, NumPy's and Python's global seeds.
 
     Raises:
-        RecipeError: An option that the network does not have.
+        RecipeError: An option that the network does not have, or images too small for it.
     """
     tf_keras.utils.set_random_seed(seed)
     # Dropout then draws from a generator with a state of its own, which a training can set.
     tf_keras.backend.experimental.enable_tf_random_generator()
-    if spec.name in ("airbench", "resnet8"):
+    if build := PLAIN.get(spec.name):
         if spec.form is not Form.EDGE or any(spec.dropout):
             raise RecipeError(
                 f"[model] {spec.name} has the edge form and no dropout.", "Remove form and dropout."
             )
-        build = airbench.build if spec.name == "airbench" else resnet8.build
         return build(spec, input_shape, classes)
     return vgg6.build(spec, input_shape, classes, convolutions=2 if spec.name == "vgg6" else 1)
 

@@ -2,6 +2,7 @@
 
 import tf_keras
 
+from edgecifar.models.layers import convolution
 from edgecifar.recipe import Form, ModelSpec
 
 WIDTHS = (32, 64, 128)
@@ -27,19 +28,18 @@ def build(
     layers = tf_keras.layers
     image = x = layers.Input(input_shape, name="image")
     edge = spec.form is Form.EDGE
-    regularizer = tf_keras.regularizers.L2(spec.l2) if spec.l2 else None
     for block, (width, dropout) in enumerate(zip(WIDTHS, spec.dropout, strict=True), start=1):
         for index in range(1, convolutions + 1):
             name = f"block{block}_{{}}{index}"
-            x = layers.Conv2D(
-                width * spec.width,
+            x = convolution(
+                x,
+                spec,
+                width,
                 3,
-                padding="same",
-                use_bias=not edge,
-                kernel_initializer="he_normal" if edge else "glorot_uniform",
-                kernel_regularizer=regularizer,
-                name=name.format("conv"),
-            )(x)
+                name.format("conv"),
+                bias=not edge,
+                initializer="he_normal" if edge else "glorot_uniform",
+            )
             if edge:
                 x = layers.BatchNormalization(name=name.format("bn"))(x)
                 x = layers.ReLU(name=name.format("relu"))(x)

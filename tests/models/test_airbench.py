@@ -5,7 +5,7 @@ import tf_keras
 
 from edgecifar.errors import RecipeError
 from edgecifar.models import build_model, layer_costs
-from edgecifar.recipe import Form, ModelSpec
+from edgecifar.recipe import ModelSpec
 
 
 def test_it_is_the_published_network_in_the_edge_form() -> None:
@@ -41,9 +41,3 @@ def test_its_penalty_is_on_convolutions_alone() -> None:
 def test_small_images_are_refused() -> None:
     with pytest.raises(RecipeError, match="airbench needs images of 16 x 16 pixels at least"):
         build_model(ModelSpec(name="airbench"), (16, 15, 3), 10, seed=0)
-
-
-@pytest.mark.parametrize("option", [{"form": Form.SEED}, {"dropout": [0.0, 0.1, 0.0]}])
-def test_it_refuses_what_it_does_not_have(option: dict[str, object]) -> None:
-    with pytest.raises(RecipeError, match="airbench has the edge form and no dropout"):
-        build_model(ModelSpec.model_validate({"name": "airbench"} | option), (32, 32, 3), 10, seed=0)

@@ -35,10 +35,11 @@ def test_the_seed_gives_the_weights() -> None:
     assert (weights_of(1) != weights_of(2)).any()
 
 
+@pytest.mark.parametrize("name", ["resnet8", "airbench"])
 @pytest.mark.parametrize("option", [{"form": Form.SEED}, {"dropout": [0.0, 0.1, 0.0]}])
-def test_resnet8_refuses_what_it_does_not_have(option: dict[str, object]) -> None:
-    with pytest.raises(RecipeError, match="resnet8 has the edge form and no dropout"):
-        build_model(ModelSpec(name="resnet8", **option), (32, 32, 3), 10, seed=0)
+def test_an_option_that_the_network_does_not_have_is_refused(name: str, option: dict[str, object]) -> None:
+    with pytest.raises(RecipeError, match=f"{name} has the edge form and no dropout"):
+        build_model(ModelSpec.model_validate({"name": name} | option), (32, 32, 3), 10, seed=0)
 
 
 @pytest.mark.parametrize("name", ["vgg6", "shallow3", "resnet8"])

@@ -66,7 +66,6 @@ MAYBE_UNUSED static inline void store_eight(__m256i steps, int32_t smallest, int
 #endif
 
 /* ---- requantization: from accumulators to 8 bits ---- */
-#define SCHEME_FLOAT 4 /* float32's product, rounded to even */
 #define SCHEME_CORRECTED 6 /* the product rounded once, but for some accumulators of each channel; on hosts */
 #define SCHEME_LISTED 7 /* the product rounded once, but for the accumulators in a list */
 
@@ -88,40 +87,6 @@ typedef struct {
     int32_t smallest;
     int32_t largest;
 } requantization;
-
-/* value / 2^shift for value >= 0, halves to even */
-static uint64_t shift_to_even(uint64_t value, uint32_t shift)
-{
-    const uint64_t half = shift > 0 ? (uint64_t)1 << (shift - 1) : 0;
-    return shift > 0 ? (value + half - 1 + ((value >> shift) & 1)) >> shift : value;
-}
-
-/* value rounded to the 24 significant bits of a float32 */
-static uint64_t to_float(uint64_t value)
-{
-    uint32_t excess = 0;
-
-    while (value >> excess >= (uint64_t)1 << 24) {
-        ++excess;
-    }
-    return shift_to_even(value, excess) << excess;
-}
-
-/* (float)value * multiplier / 2^shift as float32 computes it, rounded to an integer, halves to even */
-MAYBE_UNUSED static int32_t float_product(int32_t value, int32_t multiplier, int32_t shift)
-{
-    const uint64_t magnitude = value < 0 ? (uint64_t)0 - (uint64_t)(int64_t)value : (uint64_t)value;
-    const uint64_t product = to_float(to_float(magnitude) * (uint64_t)(uint32_t)multiplier);
-    const int32_t rounded = (int32_t)shift_to_even(product, (uint32_t)shift);
-
-    return value < 0 ? -rounded : rounded;
-}
-
-MAYBE_UNUSED static inline int32_t requantize_float(const requantization *q, int32_t accumulator, int32_t channel)
-{
-    const int32_t value = accumulator + q->bias[channel];
-    return float_product(value, q->multiplier[channel], q->shift[channel]) + q->zero_point;
-}
 
 /* Rounds products once, by their high words, and corrects the accumulators in the list: see requantize_channels. */
 static void requantize_listed(const requantization *q, const int32_t *restrict accumulators, int32_t stride,
@@ -188,15 +153,6 @@ MAYBE_UNUSED static void requantize_channels(const requantization *q, const int3
                                              int32_t positions)
 {
     switch (q->scheme) {
-    case SCHEME_FLOAT:
-        for (int32_t c = 0; c < channels; ++c) {
-            for (int32_t p = 0; p < positions; ++p) {
-                const int32_t step = requantize_float(q, accumulators[c * stride + p], c);
-
-                out[p * out_step + c] = clamp(step, q->smallest, q->largest);
-            }
-        }
-        break;
     default:
         requantize_listed(q, accumulators, stride, out, out_step, channels, positions);
         break;
@@ -210,19 +166,6 @@ MAYBE_UNUSED static inline __m256i load_eight(const int32_t *values)
     return _mm256_loadu_si256((const __m256i *)(const void *)values);
 }
 #endif
-
-/* Requantizes one accumulator of each channel. */
-static void requantize_row(const requantization *q, const int32_t *restrict accumulators, int8_t *restrict out,
-                           int32_t count)
-{
-    switch (q->scheme) {
-    default:
-        for (int32_t c = 0; c < count; ++c) {
-            out[c] = clamp(requantize_float(q, accumulators[c], c), q->smallest, q->largest);
-        }
-        break;
-    }
-}
 #if defined(MODEL_AVX2) && !defined(MODEL_AVX512)
 
 /* Constants of eight channels. */
@@ -424,9 +367,6 @@ static void requantize_tile(const requantization *q, const int32_t *accumulators
     if (q->scheme == SCHEME_CORRECTED) {
         correct_tile(q, accumulators, step, out, out_step, count, positions);
         return;
-    }
-    for (int32_t p = 0; p < positions; ++p) {
-        requantize_row(q, accumulators + p * step, out + p * out_step, count);
     }
 }
 #endif
@@ -1757,19 +1697,25 @@ static const conv_layer conv_2d_1 = {
     .pad_x = 1,
     .ring = 32,
 #if defined(MODEL_HOST)
-    .q.scheme = SCHEME_FLOAT,
+    .q.scheme = SCHEME_CORRECTED,
     .q.multiplier = conv_2d_1_host_multiplier,
     .q.bias = conv_2d_1_host_bias,
-    .q.shift = conv_2d_1_host_shift,
+    .q.places = conv_2d_1_host_places,
+    .q.more = conv_2d_1_host_more,
+    .q.less = conv_2d_1_host_less,
+    .q.corrections = 16,
+    .q.padded = 16,
     .run_starts = conv_2d_1_runs,
     .runs = 3,
     .run = 9,
     .pairs_fit = 1,
 #else
-    .q.scheme = SCHEME_FLOAT,
+    .q.scheme = SCHEME_LISTED,
     .q.multiplier = conv_2d_1_multiplier,
     .q.bias = conv_2d_1_bias,
     .q.shift = conv_2d_1_shift,
+    .q.corrected = conv_2d_1_corrected,
+    .q.correction = conv_2d_1_correction,
 #endif
 };
 
@@ -1803,7 +1749,7 @@ static const conv_layer conv_2d_2 = {
     .q.places = conv_2d_2_host_places,
     .q.more = conv_2d_2_host_more,
     .q.less = conv_2d_2_host_less,
-    .q.corrections = 16,
+    .q.corrections = 32,
     .q.padded = 16,
     .run_starts = conv_2d_2_runs,
     .runs = 3,
@@ -1821,7 +1767,7 @@ static const conv_layer conv_2d_2 = {
 
 /* convolution 3x3, stride 1x1: 32x32x16 -> 32x32x16; resnet8/quant_stack1_bn2/FusedBatchNormV3;resnet8/quant_stack1_conv2/Conv2D1 */
 static const conv_layer conv_2d_3 = {
-    .q.zero_point = 25,
+    .q.zero_point = 53,
     .q.smallest = -128,
     .q.largest = 127,
     .weights = conv_2d_3_weights,
@@ -1849,7 +1795,7 @@ static const conv_layer conv_2d_3 = {
     .q.places = conv_2d_3_host_places,
     .q.more = conv_2d_3_host_more,
     .q.less = conv_2d_3_host_less,
-    .q.corrections = 16,
+    .q.corrections = 48,
     .q.padded = 16,
     .run_starts = conv_2d_3_runs,
     .runs = 3,
@@ -1867,9 +1813,9 @@ static const conv_layer conv_2d_3 = {
 
 /* sum: 32x32x16; resnet8/quant_stack1_relu2/Relu;resnet8/quant_stack1_add/add */
 static const add_layer add_1 = {
-    .first = 415318,
-    .second = 1130817,
-    .offset = 25152423,
+    .first = 546904,
+    .second = 1556416,
+    .offset = -12224192,
     .shift = 19,
     .zero = -128,
     .smallest = -128,
@@ -1918,7 +1864,7 @@ static const conv_layer conv_2d_4 = {
     .q.places = conv_2d_4_host_places,
     .q.more = conv_2d_4_host_more,
     .q.less = conv_2d_4_host_less,
-    .q.corrections = 32,
+    .q.corrections = 64,
     .q.padded = 32,
     .run_starts = conv_2d_4_runs,
     .runs = 3,
@@ -1936,7 +1882,7 @@ static const conv_layer conv_2d_4 = {
 
 /* convolution 3x3, stride 1x1: 16x16x32 -> 16x16x32; resnet8/quant_stack2_bn2/FusedBatchNormV3;resnet8/quant_stack2_conv2/Conv2D1 */
 static const conv_layer conv_2d_5 = {
-    .q.zero_point = -16,
+    .q.zero_point = -11,
     .q.smallest = -128,
     .q.largest = 127,
     .weights = conv_2d_5_weights,
@@ -1982,7 +1928,7 @@ static const conv_layer conv_2d_5 = {
 
 /* convolution 1x1, stride 2x2: 32x32x16 -> 16x16x32; resnet8/quant_stack2_shortcut/BiasAdd;resnet8/quant_stack2_shortcut/Conv2D;resnet8/quant_stack2_shortcut/BiasAdd/ReadVariableOp1 */
 static const conv_layer conv_2d_6 = {
-    .q.zero_point = 10,
+    .q.zero_point = 15,
     .q.smallest = -128,
     .q.largest = 127,
     .weights = conv_2d_6_weights,
@@ -2028,10 +1974,10 @@ static const conv_layer conv_2d_6 = {
 
 /* sum: 16x16x32; resnet8/quant_stack2_relu2/Relu;resnet8/quant_stack2_add/add */
 static const add_layer add_2 = {
-    .first = 277564,
-    .second = 1102033,
-    .offset = 15119032,
-    .shift = 19,
+    .first = 641482,
+    .second = 2060143,
+    .offset = 13563631,
+    .shift = 20,
     .zero = -128,
     .smallest = -128,
     .largest = 127,
@@ -2079,7 +2025,7 @@ static const conv_layer conv_2d_7 = {
     .q.places = conv_2d_7_host_places,
     .q.more = conv_2d_7_host_more,
     .q.less = conv_2d_7_host_less,
-    .q.corrections = 192,
+    .q.corrections = 64,
     .q.padded = 64,
     .run_starts = conv_2d_7_runs,
     .runs = 3,
@@ -2097,7 +2043,7 @@ static const conv_layer conv_2d_7 = {
 
 /* convolution 3x3, stride 1x1: 8x8x64 -> 8x8x64; resnet8/quant_stack3_bn2/FusedBatchNormV3;resnet8/quant_stack3_conv2/Conv2D1 */
 static const conv_layer conv_2d_8 = {
-    .q.zero_point = -28,
+    .q.zero_point = -20,
     .q.smallest = -128,
     .q.largest = 127,
     .weights = conv_2d_8_weights,
@@ -2125,7 +2071,7 @@ static const conv_layer conv_2d_8 = {
     .q.places = conv_2d_8_host_places,
     .q.more = conv_2d_8_host_more,
     .q.less = conv_2d_8_host_less,
-    .q.corrections = 64,
+    .q.corrections = 128,
     .q.padded = 64,
     .run_starts = conv_2d_8_runs,
     .runs = 3,
@@ -2143,7 +2089,7 @@ static const conv_layer conv_2d_8 = {
 
 /* convolution 1x1, stride 2x2: 16x16x32 -> 8x8x64; resnet8/quant_stack3_shortcut/BiasAdd;resnet8/quant_stack3_shortcut/Conv2D;resnet8/quant_stack3_shortcut/BiasAdd/ReadVariableOp1 */
 static const conv_layer conv_2d_9 = {
-    .q.zero_point = 102,
+    .q.zero_point = 86,
     .q.smallest = -128,
     .q.largest = 127,
     .weights = conv_2d_9_weights,
@@ -2189,9 +2135,9 @@ static const conv_layer conv_2d_9 = {
 
 /* sum: 8x8x64; resnet8/quant_stack3_relu2/Relu;resnet8/quant_stack3_add/add */
 static const add_layer add_3 = {
-    .first = 238500,
-    .second = 1062968,
-    .offset = 5698248,
+    .first = 396814,
+    .second = 1114369,
+    .offset = -11576480,
     .shift = 19,
     .zero = -128,
     .smallest = -128,
@@ -2242,7 +2188,7 @@ static const dense_layer fully_connected_1 = {
     .q.shift = fully_connected_1_shift,
     .q.corrected = fully_connected_1_corrected,
     .q.correction = fully_connected_1_correction,
-    .q.zero_point = -54,
+    .q.zero_point = -55,
     .q.smallest = -128,
     .q.largest = 127,
     .weights = fully_connected_1_weights,

@@ -29,8 +29,8 @@ extern "C" {
 
 /* The logits: what goes into the softmax. */
 #define MODEL_LOGITS_SIZE 10
-#define MODEL_LOGITS_SCALE 4.3415297e-2f
-#define MODEL_LOGITS_ZERO_POINT (-54)
+#define MODEL_LOGITS_SCALE 1.8411744e-1f
+#define MODEL_LOGITS_ZERO_POINT (-55)
 
 /* static const char *const labels[MODEL_OUTPUT_SIZE] = MODEL_LABELS; */
 #define MODEL_LABELS { "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck" }

@@ -15,6 +15,7 @@ from pathlib import Path
 from edgecifar.artifacts import Comparison, ParityReport, RunRecord
 from edgecifar.artifacts.files import write_text
 from edgecifar.errors import EdgecifarError, VerificationError
+from edgecifar.recipe import Recipe, load_recipe, shipped_recipes
 
 ORDER = ("edge-vgg6", "edge-vgg6-sparse", "tiny-resnet8", "seed-vgg6")
 """Of the columns; other bundles follow by name."""
@@ -77,7 +78,7 @@ def table_of_bundles(bundles: Sequence[Verified]) -> str:
             size += f", by gzip {zipped:,}"
         cells = [
             f"[`{bundle.name}`](exported/{bundle.name}/report/report.md)",
-            f"`{bundle.record.recipe.name}`",
+            f"`{recipe_name(bundle.record.recipe)}`",
             percent(bundle.whole("model.float32.tflite", "litert")),
             percent(tflite),
             percent(bundle.whole("model.int8.onnx", "ort-cpu")),
@@ -86,6 +87,15 @@ def table_of_bundles(bundles: Sequence[Verified]) -> str:
         ]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+def recipe_name(recipe: Recipe) -> str:
+    """Returns the name of the shipped recipe with these values, or else that which the run gave it."""
+    called = {"name": recipe.name, "description": recipe.description}
+    for path in shipped_recipes():
+        if load_recipe(path).model_copy(update=called) == recipe:
+            return path.stem
+    return recipe.name
 
 
 def table_of_engines(bundles: Sequence[Verified]) -> str:

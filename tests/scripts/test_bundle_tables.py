@@ -49,6 +49,22 @@ def test_a_row_follows_its_report(checkout: Path, exported: Path) -> None:
     assert "| 43.21 % · – · " in engine
 
 
+@pytest.mark.parametrize(
+    ("epochs", "named"), [(160, "tiny-distilled"), (161, "a-copy")], ids=["its-values", "others"]
+)
+def test_a_shipped_recipe_is_named_by_its_values(
+    checkout: Path, exported: Path, epochs: int, named: str
+) -> None:
+    path = exported / "tiny-resnet8" / "run.json"
+    record = json.loads(path.read_text())
+    record["recipe"] |= {"name": "a-copy", "description": "With --set."}
+    record["recipe"]["training"]["epochs"] = epochs
+    path.write_text(json.dumps(record))
+    process = tables(checkout, "--exported", str(exported))
+    assert process.returncode == 0, process.stderr
+    assert f"(exported/tiny-resnet8/report/report.md) | `{named}` |" in process.stdout
+
+
 def test_a_report_on_fewer_images_is_refused(checkout: Path, exported: Path) -> None:
     path = exported / "tiny-resnet8" / "report" / "report.json"
     report = json.loads(path.read_text())

@@ -61,12 +61,12 @@ def _draw_cpu(axes: "Axes", measured: Measured, cpu: Cpu) -> None:
         )  # fmt: skip
         if found.lost_points >= NOTABLE:
             there = f"{y + found.lost_points:.1f} % with {measured.cpus[0].name}"
-            _write(axes, f"{y:.1f} %, {there}", (x, y), (0, 17), colour)
+            _write(axes, f"{y:.1f} %, {there}", (x, y), (0, -17), colour)
         if variant is Variant.OURS and found.faster_than_float is not None:
-            _write(axes, f"{found.faster_than_float.median:.1f} × float's speed", (x, y), (0, -17), colour)
+            _write(axes, f"{found.faster_than_float.median:.1f} × float's speed", (x, y), (0, 17), colour)
     axes.set_xlim(0, 1.15 * axes.dataLim.x1)
     axes.set(xlabel="ms for one image, one thread", title=cpu.name)
-    axes.margins(y=0.1)
+    axes.margins(y=0.2)
     axes.grid(alpha=0.3)
 
 

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
 from edgecifar.artifacts import Preprocessing
@@ -28,10 +29,10 @@ def check(content: bytes, io: Io, preprocessing: Preprocessing) -> None:
         preprocessing: Its mean and std determine the input's zero point and scale.
 
     Raises:
-        ExportError: A layer with weights computes in float, or the input's integers are not pixels, or the
-            output is not a quantized softmax.
+        ExportError: A layer with weights computes in float, or a bias does not fit into 32 bits, or the
+            input's integers are not pixels, or the output is not a quantized softmax.
     """
-    graph, operators = _graph(content)
+    model, graph, operators = _graph(content)
     boundary = _TYPES[graph.tensors[graph.inputs[0]].type].lower()
     if boundary != io.value:
         raise ExportError(f"The converter made a {boundary} input where {io} was asked for.")
@@ -41,6 +42,12 @@ def check(content: bytes, io: Io, preprocessing: Preprocessing) -> None:
             raise ExportError(
                 f"{name} of the int8 model still computes in float (at {tensor}): the layer was left out of "
                 "quantization-aware training."
+            )
+        if name in _WEIGHTED and _has_clipped_bias(model, graph, operator):
+            tensor = graph.tensors[operator.outputs[0]].name.decode()
+            raise ExportError(
+                f"{name} of the int8 model has a bias that does not fit into 32 bits (at {tensor}): the "
+                "weights of an output channel are all but zero."
             )
     first = operators[0][0]
     source = graph.inputs[0] if io is not Io.FLOAT32 else first.outputs[0]
@@ -55,24 +62,37 @@ def float_operators(content: bytes) -> tuple[str, ...]:
 
     TensorFlow's converter leaves some so, ELU for one, between a DEQUANTIZE and a QUANTIZE.
     """
-    graph, operators = _graph(content)
+    _, graph, operators = _graph(content)
     return tuple(
         name for operator, name in operators if name not in _CONVERSIONS and _is_float(graph, operator)
     )
 
 
-def _graph(content: bytes) -> tuple[Any, list[tuple[Any, str]]]:
-    """Returns the main subgraph, and its operators in order with their names."""
+def _graph(content: bytes) -> tuple[Any, Any, list[tuple[Any, str]]]:
+    """Returns the model, its main subgraph, and the operators of it in order with their names."""
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     graph = model.subgraphs[0]
     # Codes above 127 do not fit the field of old files.
     codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
-    return graph, [(operator, _OPERATORS[codes[operator.opcodeIndex]]) for operator in graph.operators]
+    return model, graph, [(operator, _OPERATORS[codes[operator.opcodeIndex]]) for operator in graph.operators]
 
 
 def _is_float(graph: Any, operator: Any) -> bool:
     tensors = [graph.tensors[index] for index in (*operator.inputs, *operator.outputs) if index >= 0]
     return any(_TYPES[tensor.type].startswith("FLOAT") for tensor in tensors)
+
+
+def _has_clipped_bias(model: Any, graph: Any, operator: Any) -> bool:
+    """Returns whether the converter has stored the largest integer for a bias of more steps."""
+    if len(operator.inputs) < 3 or operator.inputs[2] < 0:
+        return False
+    tensor = graph.tensors[operator.inputs[2]]
+    data = model.buffers[tensor.buffer].data
+    if _TYPES[tensor.type] != "INT32" or data is None:
+        return False
+    limits = np.iinfo(np.int32)
+    values = np.frombuffer(bytes(data), np.int32)
+    return bool(np.any((values == limits.min) | (values == limits.max)))
 
 
 def _check_pixels(tensor: Any, preprocessing: Preprocessing) -> None:

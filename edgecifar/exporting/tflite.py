@@ -14,6 +14,7 @@ from edgecifar.artifacts import Preprocessing
 from edgecifar.chatter import diverted
 from edgecifar.errors import ExportError
 from edgecifar.exporting import integers
+from edgecifar.exporting.biases import restored, room_for_biases
 from edgecifar.exporting.options import Io, Precision, check_io
 from edgecifar.exporting.serving import serving_function
 
@@ -68,7 +69,7 @@ def _convert_int8(
     serve, _ = serving_function(model, Io.FLOAT32, preprocessing, batch=1)
     dtype = {Io.FLOAT32: tf.float32, Io.INT8: tf.int8, Io.UINT8: tf.uint8}[io]
     if quantizers:
-        with _pixel_range(quantizers, preprocessing):
+        with _pixel_range(quantizers, preprocessing), room_for_biases(model):
             converter = _converter(serve, model, Precision.INT8)
             converter.inference_input_type = converter.inference_output_type = dtype
             if calibration is not None:
@@ -121,16 +122,12 @@ def _pixel_range(quantizers: list[tf_keras.layers.Layer], preprocessing: Preproc
 
     tfmot learns it from the training images, and augmentation may have shown it more or less.
     """
-    saved = [(variable, variable.numpy()) for layer in quantizers for variable in layer.variables]
     limits = dict(zip(("min", "max"), _pixel_limits(preprocessing), strict=True))
-    try:
+    with restored(quantizers):
         for layer in quantizers:
             for end, variable in _range_variables(layer).items():
                 variable.assign(limits[end])
         yield
-    finally:
-        for variable, value in saved:
-            variable.assign(value)
 
 
 def _range_variables(layer: tf_keras.layers.Layer) -> dict[str, tf.Variable]:

@@ -1,7 +1,7 @@
 // A service worker: what was fetched is kept, and served where there is no network. The network comes first,
 // so that a new version is never hidden by an old one.
 
-const CACHE = "edge-vgg6-sparse e5d476d0f24d";
+const CACHE = "edge-vgg6-sparse 47ba5c654758";
 const FILES = [
   "./",
   "app.js",

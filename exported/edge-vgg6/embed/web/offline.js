@@ -1,7 +1,7 @@
 // A service worker: what was fetched is kept, and served where there is no network. The network comes first,
 // so that a new version is never hidden by an old one.
 
-const CACHE = "edge-vgg6 9f059880cc00";
+const CACHE = "edge-vgg6 caf76f9808bb";
 const FILES = [
   "./",
   "app.js",

@@ -20,7 +20,7 @@ from edgecifar.runtimes.tapping import open_tapped
 from edgecifar.verification.feeding import Feeding
 from edgecifar.verification.layers import compare_layers
 
-CLIP = 4
+CLIP = 8
 """Ranges are planted so many times too narrow."""
 
 

@@ -56,7 +56,7 @@ def variables_by_name(layer: tf_keras.layers.Layer) -> dict[str, tf.Variable]:
 
 def _widen(wrapper: tf_keras.layers.Layer) -> None:
     own = variables_by_name(wrapper)
-    bias, factor = _folded(wrapper)
+    bias, factor = _folded(wrapper, own)
     step = _input_step(wrapper) * factor
     # No range helps where the batch norm multiplies by zero. `integers.check` sees what is left.
     needed = np.zeros_like(bias)
@@ -67,9 +67,10 @@ def _widen(wrapper: tf_keras.layers.Layer) -> None:
     own["kernel_min"].assign(np.minimum(own["kernel_min"].numpy(), -needed))
 
 
-def _folded(wrapper: tf_keras.layers.Layer) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _folded(
+    wrapper: tf_keras.layers.Layer, own: dict[str, tf.Variable]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Returns the bias of each output channel and what multiplies its weights, batch norm included."""
-    own = variables_by_name(wrapper)
     channels = own["kernel"].shape[-1]
     bias = own["bias"].numpy().astype(np.float64) if "bias" in own else np.zeros(channels)
     followers = [node.outbound_layer for node in wrapper.outbound_nodes]
@@ -88,8 +89,9 @@ def _input_step(wrapper: tf_keras.layers.Layer) -> float:
         layer = layer.inbound_nodes[0].inbound_layers
         if isinstance(layer, list):
             return 0.0
-        for name, end in variables_by_name(layer).items():
+        found = variables_by_name(layer)
+        for name in found:
             if name.endswith("_max") and name != "kernel_max":
-                start = variables_by_name(layer)[f"{name.removesuffix('_max')}_min"]
-                return float(end.numpy() - start.numpy()) / _LARGEST_ACTIVATION
+                span = found[name].numpy() - found[f"{name.removesuffix('_max')}_min"].numpy()
+                return float(span) / _LARGEST_ACTIVATION
     return 0.0
